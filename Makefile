@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0
+# "make help" says what there is. Whatever is built goes to build/.
+
+VERSION := 0.1
+
+CC    := gcc
+CLANG := clang
+JOBS  := $(shell nproc)
+V     :=
+Q     := $(if $(V),,@)
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help deps deps-demo dmremap module sparse lint check-unit fuzz-smoke check-vm check demo install clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo        install what is needed, build, and watch a damaged system boot (as root or with sudo)'
+	@echo 'make check       all of the checks below; installs what it needs'
+	@echo '  lint             shell scripts'
+	@echo '  check-unit       unit tests, under ASan and UBSan'
+	@echo '  fuzz-smoke       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS), seed FUZZ_SEED=$(FUZZ_SEED)'
+	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
+	@echo 'make deps        install the Debian packages that the others need, nothing more'
+	@echo 'make dmremap     build/dmremap, static; build/dmremap.debug is the same with symbols'
+	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
+	@echo 'make sparse      check the module and dmremap with sparse'
+	@echo 'make install     dmremap, udev rule, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make clean       remove build/'
+	@echo 'V=1 shows the commands.'
+
+# --- Debian packages ---------------------------------------------------------------------------------------------------
+
+# compilers, and what takes Debian's source packages apart for the static libraries
+DEPS_BUILD := gcc libc6-dev make dpkg-dev xz-utils pkg-config
+# libraries, all static; libudev's header only
+DEPS_BUILD += libblkid-dev uuid-dev libjansson-dev libxxhash-dev zlib1g-dev liblzma-dev libzstd-dev libudev-dev
+# the kernel that the virtual machines boot
+DEPS_BUILD += linux-headers-cloud-amd64
+
+# machines, their disks and root images
+DEPS_VM := qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring e2fsprogs fdisk busybox-static cpio zstd kmod procps
+# the harness
+DEPS_VM += python3 python3-pytest
+
+# unit tests, fuzzing, static checks
+DEPS_TEST := libcmocka-dev clang libclang-rt-dev sparse shellcheck
+
+deps:
+	@build-support/need-packages.sh build/log/packages.log $(DEPS_BUILD) $(DEPS_VM) $(DEPS_TEST)
+
+deps-demo:
+	@build-support/need-packages.sh build/log/packages.log $(DEPS_BUILD) $(DEPS_VM)
+
+# --- dmremap -----------------------------------------------------------------------------------------------------------
+
+# Every assembler/*.c, and the on-disk format that the kernel has too.
+SRCS   := $(sort $(wildcard assembler/*.c)) kernel/format.c
+STATIC := build/static
+LIBS   := $(STATIC)/lib/libdevmapper.a $(STATIC)/lib/libkmod.a
+
+WARNINGS := -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CPPFLAGS := -D_GNU_SOURCE -DDMREMAP_VERSION='"$(VERSION)"' -Iassembler -Ikernel -isystem $(STATIC)/include
+CFLAGS   := -std=gnu11 -O2 -g -ffile-prefix-map=$(CURDIR)=. $(WARNINGS)
+HARDEN   := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection
+LDLIBS   := $(LIBS) -lblkid -luuid -ljansson -lxxhash -lzstd -llzma -lz -lpthread -lm
+# Test programs are dynamic, for the sanitizers' sake, but are tested with the libraries that dmremap is made of.
+TESTLIBS := $(LIBS) -Wl,-Bstatic -lblkid -luuid -ljansson -lxxhash -lzstd -llzma -lz -Wl,-Bdynamic -lpthread -lm
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
+
+dmremap: build/dmremap
+
+OBJS := $(SRCS:%.c=build/obj/%.o)
+
+build/obj/%.o: %.c Makefile $(LIBS)
+	@echo '  CC       $<'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -MMD -MP -c $< -o $@
+
+build/dmremap.debug: $(OBJS) $(LIBS)
+	@echo '  LD       $@'
+	$(Q)$(CC) -static -Wl,-z,relro,-z,now,-z,noexecstack $(OBJS) $(LDLIBS) -o $@
+
+build/dmremap: build/dmremap.debug
+	$(Q)strip -o $@ $<
+
+# libdevmapper and libkmod, which Debian has no static libraries of
+$(LIBS) &: build-support/static-libs.sh build-support/static-libs.sha256
+	@build-support/quietly.sh build/log/static-libs.log 'building libdevmapper and libkmod' \
+		build-support/static-libs.sh $(STATIC)
+	@touch $(LIBS)
+
+# --- the kernel module -------------------------------------------------------------------------------------------------
+
+# The headers of the newest cloud kernel installed, unless told otherwise
+KDIR ?= $(lastword $(shell ls -d /usr/src/linux-headers-*-cloud-amd64 2>/dev/null | sort -V))
+KREL  = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' '$(KDIR)/include/generated/utsrelease.h')
+# Kbuild writes beside the sources, so it is given links to them.
+KOBJ  = build/$(KREL)/obj
+KMAKE = $(MAKE) -C '$(KDIR)' M='$(CURDIR)/$(KOBJ)' W=1 KCFLAGS=-Werror $(if $(V),V=1)
+
+define link-kernel-sources
+	@test -e '$(KDIR)/include/generated/utsrelease.h' || \
+		{ echo 'No kernel headers in "$(KDIR)": "make deps", or KDIR=<kernel headers>.'; exit 1; }
+	@mkdir -p $(KOBJ)
+	@find $(KOBJ) -type l -delete
+	@ln -s $(CURDIR)/kernel/*.[ch] $(CURDIR)/kernel/Kbuild $(KOBJ)/
+endef
+
+# The debug information, many times the module's size, stays in obj/.
+module:
+	$(link-kernel-sources)
+	$(Q)$(KMAKE) modules
+	$(Q)strip --strip-debug -o build/$(KREL)/dm-remap.ko $(KOBJ)/dm-remap.ko
+	@echo '  built    build/$(KREL)/dm-remap.ko'
+
+sparse: $(LIBS)
+	$(link-kernel-sources)
+	$(Q)$(KMAKE) C=2 modules
+	$(Q)sparse $(CPPFLAGS) -gcc-base-dir $(shell $(CC) -print-file-name=) -Wsparse-error -Wno-vla $(SRCS)
+
+# --- checks ------------------------------------------------------------------------------------------------------------
+
+SHELL_SCRIPTS = .ci/run $(wildcard build-support/*.sh) \
+	$(shell find dracut-module initramfs-tools-hook -type f 2>/dev/null | xargs -r grep -lE '^\#!/bin/(ba)?sh')
+
+lint:
+	@echo '  shellcheck $(words $(SHELL_SCRIPTS)) scripts'
+	$(Q)shellcheck $(SHELL_SCRIPTS)
+
+# A unit test is a cmocka program assembler/tests/test_*.c, linked with all of dmremap but main.c.
+TESTS    := $(patsubst assembler/tests/%.c,build/tests/%,$(sort $(wildcard assembler/tests/test_*.c)))
+SAN_OBJS := $(patsubst %.c,build/asan/%.o,$(filter-out assembler/main.c,$(SRCS)))
+
+build/asan/%.o: %.c Makefile $(LIBS)
+	@echo '  CC asan  $<'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(SANITIZE) -MMD -MP -c $< -o $@
+
+build/tests/%: build/asan/assembler/tests/%.o $(SAN_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SANITIZE) $^ $(TESTLIBS) -lcmocka -o $@
+
+check-unit: $(TESTS)
+	@for test in $(TESTS); do build-support/quietly.sh build/log/$${test##*/}.log "$${test##*/}" $$test || exit 1; done
+
+# A fuzz target is a libFuzzer program assembler/tests/fuzz_NAME.c; inputs to start from may lie in
+# assembler/tests/corpus/NAME/. An input that fails is kept in build/fuzz/.
+FUZZ_SECONDS := 20
+FUZZ_SEED    := 1
+FUZZERS   := $(patsubst assembler/tests/%.c,build/fuzz/%,$(sort $(wildcard assembler/tests/fuzz_*.c)))
+FUZZ_OBJS := $(patsubst build/asan/%,build/fuzz/obj/%,$(SAN_OBJS))
+
+build/fuzz/obj/%.o: %.c Makefile $(LIBS)
+	@echo '  CC fuzz  $<'
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+build/fuzz/%: build/fuzz/obj/assembler/tests/%.o $(FUZZ_OBJS)
+	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer $^ $(TESTLIBS) -o $@
+
+fuzz-smoke: $(FUZZERS)
+	@for fuzzer in $(FUZZERS); do \
+		name=$${fuzzer##*/fuzz_}; \
+		corpus=build/fuzz/corpus/$$name; mkdir -p $$corpus; \
+		seeds=assembler/tests/corpus/$$name; test -d $$seeds || seeds=; \
+		build-support/quietly.sh build/log/fuzz_$$name.log "fuzz_$$name for $(FUZZ_SECONDS) s, seed $(FUZZ_SEED)" \
+			$$fuzzer -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/fuzz_$$name- $$corpus $$seeds || exit 1; \
+	done
+
+# Python's and pytest's caches go to build/, too.
+PYTHON      := PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' /usr/bin/python3
+PYTEST_ARGS :=
+
+check-vm:
+	@$(PYTHON) -m pytest tests-vm -q -o cache_dir='$(CURDIR)/build/pytest' $(PYTEST_ARGS)
+
+# In this order, one after the other: pytest's summary comes last.
+check:
+	@$(MAKE) deps
+	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
+	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
+	@build-support/quietly.sh build/log/sparse.log 'sparse' $(MAKE) sparse
+	@$(MAKE) lint
+	@build-support/quietly.sh build/log/tests.log 'building unit tests and fuzz targets' \
+		$(MAKE) -j$(JOBS) $(TESTS) $(FUZZERS)
+	@$(MAKE) check-unit
+	@$(MAKE) fuzz-smoke
+	@$(MAKE) check-vm
+
+demo:
+	@$(MAKE) deps-demo
+	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
+	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
+	@$(PYTHON) tests-vm/demo.py
+
+# --- installation ------------------------------------------------------------------------------------------------------
+
+DESTDIR :=
+PREFIX  := /usr
+DKMS_SRC = $(DESTDIR)$(PREFIX)/src/dm-remap-$(VERSION)
+
+install: build/dmremap
+	install -D -m 755 build/dmremap $(DESTDIR)$(PREFIX)/sbin/dmremap
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d assembler/udev/60-persistent-dm-remap.rules
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*
+	install -D -m 644 -t $(DKMS_SRC) kernel/*.[ch] kernel/Kbuild
+	sed 's/#MODULE_VERSION#/$(VERSION)/' kernel/dkms.conf >$(DKMS_SRC)/dkms.conf
+
+clean:
+	rm -rf build
+
+-include $(shell find build/obj build/asan build/fuzz/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,17 @@
+#!/bin/sh
+# quietly.sh LOG MESSAGE COMMAND...
+# Say MESSAGE, run COMMAND with all its output in LOG, show the end of LOG if it fails.
+log=$1 message=$2
+shift 2
+mkdir -p "$(dirname "$log")"
+printf '  %s ... ' "$message"
+start=$(date +%s)
+"$@" >"$log" 2>&1 </dev/null
+status=$?
+if [ $status -eq 0 ]; then
+	echo "$(($(date +%s) - start)) s"
+else
+	echo "failed, exit status $status. The end of $log:"
+	tail -n 40 "$log"
+fi
+exit $status
