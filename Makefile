@@ -11,6 +11,7 @@ Q     := $(if $(V),,@)
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
+.SECONDARY:
 .SUFFIXES:
 .PHONY: help deps deps-demo dmremap module sparse lint check-unit fuzz-smoke check-vm check demo install clean
 .DEFAULT_GOAL := help
@@ -104,8 +105,8 @@ define link-kernel-sources
 	@test -e '$(KDIR)/include/generated/utsrelease.h' || \
 		{ echo 'No kernel headers in "$(KDIR)": "make deps", or KDIR=<kernel headers>.'; exit 1; }
 	@mkdir -p $(KOBJ)
-	@find $(KOBJ) -type l -delete
-	@ln -s $(CURDIR)/kernel/*.[ch] $(CURDIR)/kernel/Kbuild $(KOBJ)/
+	@find -L $(KOBJ) -type l -delete # those that lead nowhere any more
+	@ln -sf $(CURDIR)/kernel/*.[ch] $(CURDIR)/kernel/Kbuild $(KOBJ)/
 endef
 
 # The debug information, many times the module's size, stays in obj/.
