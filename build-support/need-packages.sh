@@ -14,25 +14,16 @@ for package; do
 done
 [ -n "$missing" ] || exit 0
 
-sudo=
-[ "$(id -u)" -eq 0 ] || sudo=sudo
-
-# A package may be unknown or gone from the mirror because the lists are old: they are fetched only then.
-install_missing() {
-	# shellcheck disable=SC2086 # both are lists of words
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
-		install --yes --no-install-recommends $missing
-}
-install_or_update() {
-	install_missing || { $sudo apt-get update && install_missing; }
-}
-
-mkdir -p "$(dirname "$log")"
 echo "  Debian packages that are missing and will be installed:"
 echo "$missing" | fold -s -w 72 | sed 's/^ */    /'
-if ! install_or_update >"$log" 2>&1 </dev/null; then
-	echo "  installing them failed. The end of $log:"
-	tail -n 20 "$log"
-	exit 1
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	sudo=sudo
+	sudo -v || exit
 fi
-echo "  installed; log: $log"
+
+# A package may be unknown, or gone from the mirror, because the lists are old: they are fetched only then.
+# shellcheck disable=SC2016,SC2086 # for the inner shell; lists of words
+exec "$(dirname "$0")/quietly.sh" "$log" 'installing them' $sudo env DEBIAN_FRONTEND=noninteractive sh -c '
+	install() { apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@"; }
+	install "$@" || { apt-get update && install "$@"; }' sh $missing
