@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the tests are given: systems to boot, disks, seeds."""
+
+import os
+import random
+from contextlib import ExitStack
+
+import pytest
+
+from harness import paths
+from harness.debian import debian
+from harness.disk import Disk
+from harness.initramfs import fast_lane as build_fast_lane
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """A Debian system as a folder."""
+    return debian()
+
+
+@pytest.fixture(scope="session")
+def bare_lane(tree):
+    """The fast lane without anything of ours."""
+    return build_fast_lane(tree)
+
+
+@pytest.fixture(scope="session")
+def products(tree):
+    """What the Makefile builds, at its places in a guest."""
+    return {f"/lib/modules/{tree.release}/updates/dm-remap.ko": paths.module(tree.release),
+            "/usr/sbin/dmremap": paths.dmremap()}
+
+
+@pytest.fixture(scope="session")
+def fast_lane(tree, products):
+    """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
+    return build_fast_lane(tree, products)
+
+
+@pytest.fixture
+def new_disk():
+    """new_disk("64M", bus="virtio"): a blank disk for this test, see Disk."""
+    with ExitStack() as disks:
+        yield lambda *args, **options: disks.enter_context(Disk(*args, **options))
+
+
+@pytest.fixture
+def seed():
+    """A number to draw everything random from. DMREMAP_SEED=N repeats a run."""
+    seed = int(os.environ.get("DMREMAP_SEED", random.randrange(1 << 32)))
+    print(f"DMREMAP_SEED={seed}")
+    return seed

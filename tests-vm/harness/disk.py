@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A disk of a guest: an image file, how it is attached, and what is wrong with it."""
+
+import itertools
+import os
+import re
+from pathlib import Path
+
+from .paths import scratch
+
+SECTOR = 512
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+ERRNO = {"io": 5, "medium": 61}
+REQUESTS = {"read": ("read",), "write": ("write", "write-zeroes"),
+            "both": ("read", "write", "write-zeroes")}
+
+_numbers = itertools.count(1)
+
+
+def size_in_bytes(size):
+    """64 << 20 or "64M"."""
+    number, unit = re.fullmatch(r"(\d+)([KMG]?)", str(size)).groups()
+    return int(number) * UNITS[unit]
+
+
+class Disk:
+    """
+    Disk("64M") is a blank one that is gone at the end, Disk(Path(...)) a lasting one.
+
+    bus: "scsi" has medium errors and hardware ids, "virtio" has neither.
+    write_through: has no volatile cache, also where the power is cut honestly.
+    """
+
+    def __init__(self, source, bus="scsi", serial=None, wwn=None, block_size=SECTOR,
+                 write_through=False):
+        number = next(_numbers)
+        self.node = f"disk{number}"
+        self.bus = bus
+        self.serial = serial or f"DMR{number:05}"
+        self.wwn = wwn or 0x5000C50000000000 + number
+        self.block_size = block_size
+        self.write_through = write_through
+        self.vm = None
+        self.server = None
+        self._bad = {}
+        self._blkdebugs = 0
+        self._temporary = not isinstance(source, Path)
+        self.path = source
+        if self._temporary:
+            self.path = scratch() / f"{self.node}.img"
+            with open(self.path, "wb") as image:
+                image.truncate(size_in_bytes(source))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self._temporary:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def size(self):
+        return self.path.stat().st_size
+
+    @property
+    def dev(self):
+        """The device's name in the running guest, such as /dev/sda."""
+        return self.vm.device_of(self)
+
+    # --- bytes of the image, between boots ---
+
+    def read_at(self, offset, length):
+        with open(self.path, "rb") as image:
+            image.seek(offset)
+            return image.read(length)
+
+    def write_at(self, offset, data):
+        with open(self.path, "r+b") as image:
+            image.seek(offset)
+            image.write(data)
+
+    def zero(self, offset, length):
+        self.write_at(offset, bytes(length))
+
+    def flip(self, offset, length=1, mask=0xFF):
+        """Inverts bits."""
+        self.write_at(offset, bytes(byte ^ mask for byte in self.read_at(offset, length)))
+
+    def snapshot(self):
+        """A copy of the image, to restore it or ranges of it later."""
+        return Snapshot(self)
+
+    # --- bad sectors, also while the guest runs ---
+
+    def bad_sectors(self, lba, count=1, kind="medium", on="write"):
+        """
+        Makes 512-byte sectors fail: kind "medium" or "io", on "read", "write" or "both".
+
+        Medium errors need the scsi bus; virtio can only say "I/O error".
+        """
+        for sector in range(lba, lba + count):
+            self._bad[sector] = (ERRNO[kind], REQUESTS[on])
+        self._tell_vm()
+
+    def heal(self, lba=0, count=None):
+        """Makes sectors good again; without arguments all."""
+        end = lba + count if count is not None else self.size // SECTOR
+        self._bad = {sector: how for sector, how in self._bad.items() if not lba <= sector < end}
+        self._tell_vm()
+
+    def _tell_vm(self):
+        if self.vm:
+            self.apply_bad_sectors(self.vm.qmp)
+
+    # --- how QEMU is told ---
+
+    def nodes(self):
+        """The block nodes: a file or an NBD export, and a raw node that the device uses."""
+        cache = {"direct": False, "no-flush": False}
+        if self.server:
+            below = {"driver": "nbd", "export": self.node,
+                     "server": {"type": "unix", "path": str(self.server.path)}}
+        else:
+            below = {"driver": "file", "filename": str(self.path), "discard": "unmap"}
+        return [{**below, "node-name": f"{self.node}-below", "cache": cache},
+                self._raw_node(f"{self.node}-below")]
+
+    def _raw_node(self, below):
+        return {"driver": "raw", "node-name": self.node, "file": below, "discard": "unmap"}
+
+    def device(self, slot):
+        """The device. Errors go to the guest instead of stopping it."""
+        common = {"id": f"dev-{self.node}", "drive": self.node, "serial": self.serial,
+                  "rerror": "report", "werror": "report", "write-cache": "on",
+                  "logical_block_size": self.block_size,
+                  "physical_block_size": max(self.block_size, SECTOR)}
+        if self.bus == "virtio":
+            return {"driver": "virtio-blk-pci", **common}
+        return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": slot, "wwn": self.wwn, **common}
+
+    def apply_bad_sectors(self, qmp):
+        """Puts a new fault injector between the raw node and its file: the only way to change rules."""
+        old = f"{self.node}-bad{self._blkdebugs}"
+        self._blkdebugs += 1
+        new = f"{self.node}-bad{self._blkdebugs}"
+        rules = [{"event": "none", "iotype": request, "errno": errno, "sector": sector}
+                 for sector, (errno, requests) in sorted(self._bad.items())
+                 for request in requests]
+        qmp.execute("blockdev-add", {"driver": "blkdebug", "node-name": new,
+                                     "image": f"{self.node}-below", "inject-error": rules})
+        qmp.execute("blockdev-reopen", {"options": [self._raw_node(new)]})
+        nodes = qmp.execute("query-named-block-nodes", {"flat": True})
+        if old in (node["node-name"] for node in nodes):
+            qmp.execute("blockdev-del", {"node-name": old})
+
+    @property
+    def has_bad_sectors(self):
+        return bool(self._bad)
+
+
+class Snapshot:
+    """What a disk held at some time."""
+
+    def __init__(self, disk):
+        self._disk = disk
+        self.path = scratch() / f"{disk.node}-snapshot{next(_numbers)}.img"
+        copy_sparse(disk.path, self.path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.path.unlink(missing_ok=True)
+
+    def read_at(self, offset, length):
+        with open(self.path, "rb") as image:
+            image.seek(offset)
+            return image.read(length)
+
+    def restore(self, offset=0, length=None):
+        """Puts back the whole disk or a range: a stale copy."""
+        if length is None:
+            copy_sparse(self.path, self._disk.path)
+        else:
+            self._disk.write_at(offset, self.read_at(offset, length))
+
+
+def copy_sparse(source, target):
+    """Copies an image without filling its holes."""
+    size = os.path.getsize(source)
+    with open(source, "rb") as old, open(target, "wb") as new:
+        new.truncate(size)
+        end = 0
+        while (start := _seek(old, end, os.SEEK_DATA, size)) < size:
+            end = _seek(old, start, os.SEEK_HOLE, size)
+            old.seek(start)
+            new.seek(start)
+            _copy(old, new, end - start)
+
+
+def _seek(file, offset, whence, size):
+    try:
+        return os.lseek(file.fileno(), offset, whence)
+    except OSError:
+        return size
+
+
+def _copy(old, new, length):
+    while length:
+        data = old.read(min(length, 1 << 20))
+        new.write(data)
+        length -= len(data)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A virtual machine: QEMU, its disks, its console and the commands run in it."""
+
+import json
+import socket
+import subprocess
+import time
+
+from .accel import accelerator
+from .console import Console
+from .errors import GuestError, TimedOut
+from .guest import Guest
+from .paths import scratch
+from .qmp import Qmp
+
+APPEND = "console=ttyS0 panic=-1 systemd.log_color=0 TERM=dumb"
+
+
+class Machine:
+    """
+    with Machine(boot, disks=[disk]) as vm:
+        vm.boot()
+        vm.run("dmesg")
+
+    `boot` says what to start (see initramfs.Boot), `append` adds to its kernel
+    command line. The same machine boots again after its end, with the same disks.
+    """
+
+    def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None):
+        self.kernel, self.initrd, self._append = boot
+        self.append = append
+        self.disks = list(disks)
+        self.memory = memory
+        self.cpus = cpus
+        self.accel = accel or accelerator(boot)
+        self.log = scratch() / f"console-{id(self)}.log"
+        self.qemu = self.qmp = self.console = self.guest = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.log.unlink(missing_ok=True)
+
+    # --- its life ---
+
+    def boot(self, timeout=240):
+        """Starts it and waits until commands can be run."""
+        self.start()
+        self.guest.wait_up(timeout)
+
+    def start(self):
+        """Starts it; for boots that are to stop on the way, see console.expect()."""
+        if self.qemu:
+            raise GuestError("the machine runs already")
+        pairs = [socket.socketpair() for _ in range(3)]
+        ours, theirs = zip(*pairs)
+        errors = open(self.log.with_suffix(".qemu"), "wb")
+        self.qemu = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *self._command([s.fileno() for s in theirs])],
+            stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+            pass_fds=[s.fileno() for s in theirs])
+        errors.close()
+        for sock in theirs:
+            sock.close()
+        self.console = Console(ours[0], self.log)
+        self.guest = Guest(ours[1], self.console)
+        self.qmp = Qmp(ours[2])
+        for disk in self.disks:
+            self._attach(disk)
+        self.qmp.execute("cont")
+
+    def shutdown(self, timeout=240):
+        """Asks the system to power off and waits for its end."""
+        self.guest.start("if [ -d /run/systemd/system ]; then systemctl poweroff; "
+                         "else sync; mount -o remount,ro / || true; busybox poweroff -f; fi")
+        self.wait_exit(timeout)
+
+    def reboot(self, timeout=240):
+        self.shutdown(timeout)
+        self.boot(timeout)
+
+    def wait_exit(self, timeout=240):
+        """Waits until the guest has powered off, rebooted or panicked."""
+        try:
+            self.qemu.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"still running after {timeout} s\n{self.console.tail()}") from None
+        self._forget()
+
+    def kill(self):
+        """Ends QEMU. That is not a power cut: all that was written stays."""
+        if self.qemu:
+            self.qemu.kill()
+            self.qemu.wait()
+            self._forget()
+
+    def _forget(self):
+        for channel in (self.console, self.guest, self.qmp):
+            if channel:
+                channel.close()
+        for disk in self.disks:
+            disk.vm = None
+        self.log.with_suffix(".qemu").unlink(missing_ok=True)
+        self.qemu = self.qmp = None
+
+    # --- what is done in it ---
+
+    def run(self, command, timeout=60, check=True, stdin=b""):
+        """Runs a shell command; see Guest.run."""
+        return self.guest.run(command, timeout, check, stdin)
+
+    def put(self, path, content):
+        """Writes a file in the guest."""
+        content = content.encode() if isinstance(content, str) else content
+        self.run(f"cat > {path}", stdin=content)
+
+    def device_of(self, disk, timeout=30):
+        """The name of a disk's device, once the guest has found it."""
+        slot = self.disks.index(disk)
+        look = (f"cd /sys/bus/scsi/devices/*:0:{slot}:0/block && ls" if disk.bus == "scsi" else
+                f"cd /sys/block && grep -lx {disk.serial} vd*/serial | cut -d/ -f1")
+        return "/dev/" + self.wait_for(look, timeout).strip()
+
+    def wait_for(self, command, timeout=60):
+        """Repeats a command until it succeeds and says something; returns what it said."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            result = self.run(command, check=False, timeout=timeout)
+            if result.status == 0 and result.stdout.strip():
+                return result.stdout
+            time.sleep(0.1)
+        raise TimedOut(f"`{command}` did not succeed in {timeout} s\n{self.console.tail()}")
+
+    # --- its disks ---
+
+    def plug(self, disk):
+        """Adds a disk, or one that was unplugged, while the guest runs."""
+        if disk not in self.disks:
+            self.disks.append(disk)
+            for node in disk.nodes():
+                self.qmp.execute("blockdev-add", node)
+            self._attach(disk)
+        self.qmp.execute("device_add", disk.device(self.disks.index(disk)))
+
+    def unplug(self, disk, timeout=60):
+        """Takes a disk away: at once from the scsi bus, when the guest agrees from virtio."""
+        device = f"dev-{disk.node}"
+        self.qmp.execute("device_del", {"id": device})
+        self.qmp.wait_event("DEVICE_DELETED", timeout, device=device)
+
+    def _attach(self, disk):
+        disk.vm = self
+        if disk.has_bad_sectors:
+            disk.apply_bad_sectors(self.qmp)
+
+    # --- QEMU ---
+
+    def _command(self, fds):
+        console, agent, qmp = fds
+        command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+                   "-no-reboot", "-S", "-machine", "pc", *self.accel.options,
+                   "-smp", str(self.cpus), "-m", str(self.memory),
+                   "-kernel", str(self.kernel), "-initrd", str(self.initrd),
+                   "-append", f"{APPEND} {self._append} {self.append}",
+                   "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi",
+                   "-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console",
+                   "-chardev", f"socket,id=agent,fd={agent}", "-serial", "chardev:agent",
+                   "-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        for slot, disk in enumerate(self.disks):
+            for node in disk.nodes():
+                command += ["-blockdev", json.dumps(node)]
+            command += ["-device", json.dumps(disk.device(slot))]
+        return command

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The harness itself: does it fail what it says it fails, and end what it started?"""
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import accel
+from harness.errors import CommandFailed, GuestGone, TimedOut
+from harness.machine import Machine
+
+
+def dd(disk, sector, way="write"):
+    """One 512-byte request to a sector, past all caches."""
+    files = {"write": f"if=/dev/zero of={disk.dev} seek={sector} oflag=direct",
+             "read": f"if={disk.dev} of=/dev/null skip={sector} iflag=direct"}[way]
+    return disk.vm.run(f"dd bs=512 count=1 {files}", check=False)
+
+
+def failing(disk, sectors, way="write"):
+    return {sector: result.stderr.split(": ")[-1].split("\n")[0]
+            for sector in sectors if (result := dd(disk, sector, way)).status}
+
+
+def test_a_command_s_output_and_failure(bare_lane):
+    with Machine(bare_lane) as vm:
+        vm.boot()
+        assert vm.run("echo out; echo err >&2") == "out\n"
+        assert vm.run("cat", stdin=b"x" * 10000) == "x" * 10000
+        with pytest.raises(CommandFailed, match="(?s)failed with 3.*a reason"):
+            vm.run("echo a reason >&2; exit 3")
+        with pytest.raises(TimedOut, match="took longer than 1 s"):
+            vm.run("sleep 30", timeout=1)
+        assert vm.run("echo still there") == "still there\n"
+        vm.shutdown()
+
+
+def test_bad_sectors_fail_exactly_and_heal(bare_lane, new_disk):
+    medium, io = new_disk("64M"), new_disk("64M", bus="virtio")
+    medium.bad_sectors(1000, count=2)
+    with Machine(bare_lane, [medium, io]) as vm:
+        vm.boot()
+        io.bad_sectors(2000, kind="io", on="both")
+        no_data, io_error = "No data available", "Input/output error"
+        assert failing(medium, range(998, 1004)) == {1000: no_data, 1001: no_data}
+        assert failing(medium, range(998, 1004), "read") == {}
+        assert failing(io, range(1998, 2003)) == {2000: io_error}
+        assert failing(io, range(1998, 2003), "read") == {2000: io_error}
+        medium.heal(1000)
+        assert failing(medium, range(998, 1004)) == {}
+        medium.heal(1001, count=1)
+        assert failing(medium, range(998, 1004)) == {}
+
+
+def test_a_disk_is_unplugged_and_plugged_again(bare_lane, new_disk):
+    disks = [new_disk("64M"), new_disk("64M", bus="virtio")]
+    with Machine(bare_lane, disks) as vm:
+        vm.boot()
+        for disk in disks:
+            name = disk.dev.removeprefix("/dev/")
+            vm.unplug(disk)
+            vm.wait_for(f"! grep -w {name} /proc/partitions && echo gone")
+            vm.plug(disk)
+            assert dd(disk, 5).status == 0
+
+
+def test_bytes_of_an_image_are_edited_between_boots(bare_lane, new_disk):
+    disk = new_disk("64M")
+    with Machine(bare_lane, [disk]) as vm:
+        vm.boot()
+        vm.run(f"printf abcdef | dd of={disk.dev} bs=512 conv=sync oflag=direct")
+        vm.shutdown()
+        with disk.snapshot() as before:
+            disk.zero(1, 1)
+            disk.flip(2, mask=0x20)
+            disk.write_at(4, b"xy")
+            before.restore(5, 1)
+        vm.boot()
+        assert vm.run(f"dd if={disk.dev} bs=6 count=1 | tr '\\0' 0") == "a0Cdxf"
+
+
+def test_a_boot_that_takes_too_long_shows_the_console_and_leaves_nothing(bare_lane):
+    with Machine(bare_lane, append="rdinit=/bin/sh") as vm:
+        vm.start()
+        vm.console.expect("Run /bin/sh as init")
+        with pytest.raises(TimedOut, match="(?s)the boot took longer.*Run /bin/sh as init"):
+            vm.guest.wait_up(timeout=1)
+        qemu = vm.qemu.pid
+    assert not Path(f"/proc/{qemu}").exists()
+
+
+def test_a_panic_ends_the_wait_at_once(bare_lane):
+    with Machine(bare_lane, append="rdinit=/bin/false") as vm:
+        with pytest.raises(GuestGone, match="Kernel panic"):
+            vm.boot()
+
+
+def test_qemu_ends_with_a_killed_test(bare_lane):
+    """The harness may be killed at any time, by a user or a CI's deadline."""
+    script = f"""
+import time
+from pathlib import Path
+from harness.initramfs import Boot
+from harness.machine import Machine
+vm = Machine(Boot(Path({str(bare_lane.kernel)!r}), Path({str(bare_lane.initrd)!r})))
+vm.start()
+print(vm.qemu.pid, flush=True)
+time.sleep(600)
+"""
+    test = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent,
+                            stdout=subprocess.PIPE, text=True)
+    qemu = int(test.stdout.readline())
+    watch = os.pidfd_open(qemu)
+    test.kill()
+    test.wait()
+    ready, _, _ = select.select([watch], [], [], 30)
+    os.close(watch)
+    assert ready
+
+
+def test_kvm_that_runs_nothing_is_not_used(bare_lane, tmp_path):
+    absent = tmp_path / "kvm"
+    assert accel.accelerator(bare_lane, device=absent) is accel.TCG
+    stuck = accel.Accelerator("stuck", ("-accel", "tcg", "-cpu", "max", "-icount", "shift=10"))
+    assert not accel.boots(bare_lane, stuck, deadline=5)
