@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Activates what can be activated. dracut's loop comes here again and again until the root
+# device has appeared, so what dmremap says is passed on only when it says something new.
+
+_dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
+_dmremap_status=$?
+
+if [ "$_dmremap_new" != "$_dmremap_said" ]; then
+    _dmremap_said=$_dmremap_new
+    # Through warn: it is the one that reaches the console with and without systemd.
+    while [ -n "$_dmremap_new" ] && read -r _dmremap_line; do
+        warn "$_dmremap_line"
+    done << LINES
+$_dmremap_new
+LINES
+fi
+
+# Bit 4 of the status: a set that was asked for isn't active. From 16 on dmremap did not get
+# as far as looking.
+if [ $((_dmremap_status & 4)) -eq 0 ] && [ "$_dmremap_status" -lt 16 ]; then
+    # shellcheck disable=SC2154 # dracut sets hookdir
+    rm -f -- "$hookdir"/initqueue/finished/*-dm-remap-finished.sh
+    unset _dmremap_since
+else
+    # What is missing may still appear. When its time is up the boot stops here, and not
+    # only after rd.retry, which is minutes; the emergency hook says why.
+    read -r _dmremap_now _ < /proc/uptime
+    _dmremap_now=${_dmremap_now%%.*}
+    : "${_dmremap_since:=$_dmremap_now}"
+    if [ $((_dmremap_now - _dmremap_since)) -ge "$(getargnum 30 0 86400 rd.dmremap.timeout)" ]; then
+        emergency_shell -n dm-remap "dm-remap: a set that this boot needs could not be activated"
+        unset _dmremap_since _dmremap_said
+    fi
+fi
