@@ -43,7 +43,7 @@ class Disk:
         self.vm = None
         self.server = None
         self._bad = {}
-        self._blkdebugs = 0
+        self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
         if self._temporary:
@@ -105,15 +105,11 @@ class Disk:
             self._bad[sector] = (ERRNO[kind], REQUESTS[on])
         self._tell_vm()
 
-    def heal(self, lba=0, count=None):
+    def heal(self, lba=None, count=1):
         """Makes sectors good again; without arguments all."""
-        end = lba + count if count is not None else self.size // SECTOR
-        self._bad = {sector: how for sector, how in self._bad.items() if not lba <= sector < end}
+        healed = range(lba, lba + count) if lba is not None else range(self.size // SECTOR)
+        self._bad = {sector: how for sector, how in self._bad.items() if sector not in healed}
         self._tell_vm()
-
-    def _tell_vm(self):
-        if self.vm:
-            self.apply_bad_sectors(self.vm.qmp)
 
     # --- how QEMU is told ---
 
@@ -141,24 +137,38 @@ class Disk:
             return {"driver": "virtio-blk-pci", **common}
         return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": slot, "wwn": self.wwn, **common}
 
-    def apply_bad_sectors(self, qmp):
-        """Puts a new fault injector between the raw node and its file: the only way to change rules."""
-        old = f"{self.node}-bad{self._blkdebugs}"
-        self._blkdebugs += 1
-        new = f"{self.node}-bad{self._blkdebugs}"
-        rules = [{"event": "none", "iotype": request, "errno": errno, "sector": sector}
-                 for sector, (errno, requests) in sorted(self._bad.items())
-                 for request in requests]
-        qmp.execute("blockdev-add", {"driver": "blkdebug", "node-name": new,
-                                     "image": f"{self.node}-below", "inject-error": rules})
-        qmp.execute("blockdev-reopen", {"options": [self._raw_node(new)]})
-        nodes = qmp.execute("query-named-block-nodes", {"flat": True})
-        if old in (node["node-name"] for node in nodes):
-            qmp.execute("blockdev-del", {"node-name": old})
+    def attached(self, vm):
+        """Called by the machine that has given the disk to its QEMU."""
+        self.vm = vm
+        self._injector = None
+        self._tell_vm()
 
-    @property
-    def has_bad_sectors(self):
-        return bool(self._bad)
+    def detached(self):
+        self.vm = None
+
+    def _tell_vm(self):
+        """
+        Puts a fault injector between the raw node and its file, in place of the one before.
+
+        The rules of one can't be changed, and it wants one for each sector and kind of request.
+        """
+        if not self.vm or not (self._bad or self._injector):
+            return
+        qmp, old, new = self.vm.qmp, self._injector, None
+        if self._bad:
+            new = f"{self.node}-bad{next(_numbers)}"
+            qmp.execute("blockdev-add", {"driver": "blkdebug", "node-name": new,
+                                         "image": f"{self.node}-below",
+                                         "inject-error": self._rules()})
+        qmp.execute("blockdev-reopen", {"options": [self._raw_node(new or f"{self.node}-below")]})
+        if old:
+            qmp.execute("blockdev-del", {"node-name": old})
+        self._injector = new
+
+    def _rules(self):
+        return [{"event": "none", "iotype": request, "errno": errno, "sector": sector}
+                for sector, (errno, requests) in sorted(self._bad.items())
+                for request in requests]
 
 
 class Snapshot:

@@ -11,16 +11,17 @@ from typing import NamedTuple
 from .cache import cached, digest, execute, guest_program
 from .debian import put
 
-PROGRAMS = ("sbin/dmsetup", "bin/dd", "sbin/blockdev", "sbin/blkid", "sbin/blkdiscard",
+# Debian's own where busybox's differ: its dd ignores O_DIRECT, its sh runs no dd but its own.
+PROGRAMS = ("bin/dash", "sbin/dmsetup", "bin/dd", "sbin/blockdev", "sbin/blkid", "sbin/blkdiscard",
             "sbin/mkfs.ext4", "sbin/e2fsck", "bin/sync", "usr/bin/cmp", "usr/bin/sha256sum")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "ext4", "crc32c_generic")
 AT_HAND = ("nvme", "scsi_debug", "null_blk", "dm-flakey", "dm-delay", "dm-log-writes", "loop",
            "brd", "dm-crypt", "dm-integrity", "nbd", "xxhash_generic", "libcrc32c")
 
 INIT = """#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-/bin/busybox --install -s /bin
-mkdir -p /proc /sys /dev /run /tmp /etc
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/busybox
+/bin/busybox mkdir -p /proc /sys /dev /run /tmp /etc /busybox
+/bin/busybox --install -s /busybox
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -58,7 +59,7 @@ def _build(path, tree, files, modules, at_hand):
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         put(stage / "bin/busybox", tree.path / "bin/busybox")
-        (stage / "bin/sh").symlink_to("busybox")
+        (stage / "bin/sh").symlink_to("dash")
         put(stage / "sbin/agent", guest_program("agent"))
         put(stage / "init", INIT.format(modules=" ".join(modules)))
         _copy_programs(tree, stage)

@@ -68,7 +68,7 @@ class Machine:
         self.guest = Guest(ours[1], self.console)
         self.qmp = Qmp(ours[2])
         for disk in self.disks:
-            self._attach(disk)
+            disk.attached(self)
         self.qmp.execute("cont")
 
     def shutdown(self, timeout=240):
@@ -101,7 +101,7 @@ class Machine:
             if channel:
                 channel.close()
         for disk in self.disks:
-            disk.vm = None
+            disk.detached()
         self.log.with_suffix(".qemu").unlink(missing_ok=True)
         self.qemu = self.qmp = None
 
@@ -141,7 +141,7 @@ class Machine:
             self.disks.append(disk)
             for node in disk.nodes():
                 self.qmp.execute("blockdev-add", node)
-            self._attach(disk)
+            disk.attached(self)
         self.qmp.execute("device_add", disk.device(self.disks.index(disk)))
 
     def unplug(self, disk, timeout=60):
@@ -149,11 +149,6 @@ class Machine:
         device = f"dev-{disk.node}"
         self.qmp.execute("device_del", {"id": device})
         self.qmp.wait_event("DEVICE_DELETED", timeout, device=device)
-
-    def _attach(self, disk):
-        disk.vm = self
-        if disk.has_bad_sectors:
-            disk.apply_bad_sectors(self.qmp)
 
     # --- QEMU ---
 
