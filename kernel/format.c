@@ -479,7 +479,7 @@ bool dmr_vote_add(struct dmr_vote *v, const struct dmr_super *s, unsigned int co
 	v->valid |= 1u << copy;
 	if (!first && trusted == v->trusted && generation == v->generation) {
 		if (sum == v->checksum)
-			v->current |= 1u << copy;
+			v->holders |= 1u << copy;
 		else
 			v->split = true;
 		return false;
@@ -488,13 +488,13 @@ bool dmr_vote_add(struct dmr_vote *v, const struct dmr_super *s, unsigned int co
 	if (!first && (trusted < v->trusted ||
 		       (trusted == v->trusted && generation < v->generation))) {
 		if (generation == v->generation && sum == v->checksum)
-			v->current |= 1u << copy;
+			v->holders |= 1u << copy;
 		return false;
 	}
 	if (!first && generation == v->generation && sum == v->checksum)
-		v->current |= 1u << copy;
+		v->holders |= 1u << copy;
 	else
-		v->current = 1u << copy;
+		v->holders = 1u << copy;
 	v->generation = generation;
 	v->previous = le64_to_cpu(t->header.previous);
 	v->checksum = sum;

@@ -251,7 +251,7 @@ struct dmr_vote {
 	__u64 previous; /* generation that the winner replaced */
 	__u64 checksum; /* tells instances of one generation apart */
 	__u8 valid; /* bit per copy: a valid instance, current or stale */
-	__u8 current; /* bit per copy: holds the winner */
+	__u8 holders; /* bit per copy: holds the winner */
 	bool trusted; /* winner comes from a copy not marked failed */
 	bool split; /* two winners */
 };
