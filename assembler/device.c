@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "log.h"
+#include "probe.h"
+#include "sysfs.h"
+
+#define MAX_RELATED 64
+#define MAX_DEPTH   16
+
+/* The first of these attributes that says something identifies the disk. */
+static void read_first(dev_t disk, const char *const *attributes, char *text, size_t size)
+{
+	*text = '\0';
+	for (; *attributes && !*text; attributes++)
+		sysfs_text(disk, *attributes, text, size);
+}
+
+static void read_hardware_ids(struct device *d)
+{
+	static const char *const wwid[] = {"wwid", "device/wwid", "device/cid", NULL};
+	static const char *const serial[] = {"serial", "device/serial", NULL};
+
+	read_first(d->disk, wwid, d->wwid, sizeof(d->wwid));
+	read_first(d->disk, serial, d->serial, sizeof(d->serial));
+	if (!*d->serial)
+		sysfs_scsi_serial(d->disk, d->serial, sizeof(d->serial));
+	sysfs_text(d->disk, "dm/uuid", d->dm_uuid, sizeof(d->dm_uuid));
+	/* a logical volume has no hardware, but its name is as good */
+	if (!*d->wwid && *d->dm_uuid)
+		snprintf(d->wwid, sizeof(d->wwid), "%s", d->dm_uuid);
+}
+
+static void read_block_device(struct device *d)
+{
+	char text[32];
+
+	d->part_number = sysfs_number(d->dev, "partition", 0);
+	d->disk = d->part_number ? sysfs_dev(d->dev, "../dev") : d->dev;
+	d->start = sysfs_number(d->dev, "start", 0);
+	d->sectors = sysfs_number(d->dev, "size", 0);
+	d->read_only = sysfs_number(d->dev, "ro", 0);
+	d->block = sysfs_number(d->disk, "queue/logical_block_size", DMR_SECTOR_SIZE);
+	d->removable = sysfs_number(d->disk, "removable", 0) || sysfs_on_usb(d->disk);
+	d->zoned = sysfs_text(d->disk, "queue/zoned", text, sizeof(text)) && strcmp(text, "none");
+	read_hardware_ids(d);
+}
+
+int device_read(struct device *d, const char *path)
+{
+	struct stat st;
+
+	memset(d, 0, sizeof(*d));
+	if ((size_t)snprintf(d->path, sizeof(d->path), "%s", path) >= sizeof(d->path))
+		return -ENAMETOOLONG;
+	if (stat(path, &st))
+		return -errno;
+	if (S_ISBLK(st.st_mode)) {
+		d->dev = st.st_rdev;
+		read_block_device(d);
+		return 0;
+	}
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (!S_ISREG(st.st_mode))
+		return -ENOTBLK;
+	d->is_file = true;
+	d->dev = st.st_dev;
+	d->disk = d->dev;
+	d->ino = st.st_ino;
+	d->sectors = st.st_size / DMR_SECTOR_SIZE;
+	d->block = DMR_SECTOR_SIZE;
+	d->read_only = access(path, W_OK) && errno == EROFS;
+	return 0;
+}
+
+/* True if the backing file of loop device @loop is image file @d. */
+static bool loop_backed_by(dev_t loop, const struct device *d)
+{
+	char file[PATH_MAX];
+	struct stat st;
+
+	return sysfs_text(loop, "loop/backing_file", file, sizeof(file)) && *file &&
+	       !stat(file, &st) && st.st_dev == d->dev && st.st_ino == d->ino;
+}
+
+/* The loop device over image file @d, or 0. */
+static dev_t loop_over(const struct device *d)
+{
+	DIR *dir = opendir("/sys/class/block");
+	struct dirent *entry;
+	dev_t loop = 0;
+	char node[PATH_MAX];
+	struct stat st;
+
+	if (!dir)
+		return 0;
+	while (!loop && (entry = readdir(dir))) {
+		snprintf(node, sizeof(node), "/dev/%s", entry->d_name);
+		if (!strncmp(entry->d_name, "loop", 4) && !stat(node, &st) && S_ISBLK(st.st_mode) &&
+		    loop_backed_by(st.st_rdev, d))
+			loop = st.st_rdev;
+	}
+	closedir(dir);
+	return loop;
+}
+
+/* Where /proc/self/mountinfo says that @dev is mounted: true and the place in @where. */
+static bool mounted(dev_t dev, char *where, size_t size)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[PATH_MAX * 2], place[PATH_MAX];
+	unsigned int maj, min;
+	bool found = false;
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &maj, &min, place) != 3 ||
+		    makedev(maj, min) != dev)
+			continue;
+		snprintf(where, size, "%.*s", (int)size - 1, place);
+		found = true;
+	}
+	fclose(f);
+	return found;
+}
+
+/* Say in d->in_use by whom the device is used, if it is. */
+static void find_use(struct device *d)
+{
+	char text[DEVICE_TEXT - 20];
+	dev_t other;
+	int fd;
+
+	if (d->is_file) {
+		other = loop_over(d);
+		if (other && sysfs_node(other, text, sizeof(text)))
+			snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
+		return;
+	}
+	if (mounted(d->dev, text, sizeof(text))) {
+		snprintf(d->in_use, sizeof(d->in_use), "mounted on %s", text);
+		return;
+	}
+	if (sysfs_related(d->dev, "holders", &other, 1) && sysfs_node(other, text, sizeof(text))) {
+		snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
+		return;
+	}
+	fd = open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (fd < 0 && errno == EBUSY)
+		snprintf(d->in_use, sizeof(d->in_use),
+			 "in use (mounted, swap, or part of another device)");
+	if (fd >= 0)
+		close(fd);
+}
+
+void device_probe(struct device *d)
+{
+	probe_ids(d);
+	find_use(d);
+}
+
+int device_open(const struct device *d, bool write)
+{
+	int flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+	struct stat st;
+	int fd;
+
+	if (!d->is_file)
+		flags |= O_DIRECT | (write ? O_EXCL : 0);
+	fd = open(d->path, flags);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || (d->is_file ? st.st_dev != d->dev || st.st_ino != d->ino
+					  : !S_ISBLK(st.st_mode) || st.st_rdev != d->dev)) {
+		close(fd);
+		return -ENODEV;
+	}
+	return fd;
+}
+
+void device_complain(const char *path, int err)
+{
+	switch (err) {
+	case -EISDIR:
+		log_error("%s is a directory; name a block device or an image file",
+			  printable(path));
+		break;
+	case -ENOTBLK:
+		log_error("%s is neither a block device nor an image file", printable(path));
+		break;
+	case -EBUSY:
+		log_error("%s is in use; stop the set or unmount it first ('dmremap status' shows "
+			  "active sets)",
+			  printable(path));
+		break;
+	case -EACCES:
+	case -EPERM:
+		log_error("no permission to open %s; try again as root", printable(path));
+		break;
+	default:
+		log_error("cannot open %s: %s", printable(path), strerror(-err));
+	}
+}
+
+bool device_overlap(const struct device *a, const struct device *b)
+{
+	if (a->is_file || b->is_file)
+		return a->is_file == b->is_file && a->dev == b->dev && a->ino == b->ino;
+	if (a->disk != b->disk)
+		return false;
+	if (a->dev == b->dev || !a->part_number || !b->part_number)
+		return true;
+	return a->start < b->start + b->sectors && b->start < a->start + a->sectors;
+}
+
+/* True if @upper is stacked on something that shares sectors with @lower. */
+static bool stacked_on(const struct device *upper, const struct device *lower, int depth)
+{
+	dev_t slaves[MAX_RELATED];
+	struct device slave;
+	char node[PATH_MAX];
+	int n;
+
+	if (upper->is_file || !depth)
+		return !depth;
+	if (lower->is_file)
+		return loop_backed_by(upper->disk, lower);
+	n = sysfs_related(upper->disk, "slaves", slaves, MAX_RELATED);
+	for (int i = 0; i < n; i++) {
+		if (!sysfs_node(slaves[i], node, sizeof(node)) || device_read(&slave, node))
+			continue;
+		if (device_overlap(&slave, lower) || stacked_on(&slave, lower, depth - 1))
+			return true;
+	}
+	return false;
+}
+
+const char *device_conflict(const struct device *a, const struct device *b)
+{
+	if (a->dev == b->dev && a->ino == b->ino)
+		return "are the same device";
+	if (device_overlap(a, b))
+		return "share sectors (a disk and its own partition)";
+	if (stacked_on(a, b, MAX_DEPTH) || stacked_on(b, a, MAX_DEPTH))
+		return "share sectors (one is built on the other)";
+	return NULL;
+}
+
+void device_identity(const struct device *d, struct dmr_identity *id)
+{
+	memset(id, 0, sizeof(*id));
+	id->sectors = cpu_to_le64(d->sectors);
+	id->part_number = cpu_to_le32(d->part_number);
+	/* these have the same sizes */
+	strcpy(id->wwid, d->wwid);
+	strcpy(id->serial, d->serial);
+	strcpy(id->partuuid, d->partuuid);
+	strcpy(id->ptuuid, d->ptuuid);
+	strcpy(id->fsuuid, d->fsuuid);
+}
+
+/* Could a member of a set be on this? RAM disks, optical drives, floppies and our own devices can't. */
+static bool worth_a_look(const char *name, const struct device *d)
+{
+	static const char *const never[] = {"ram", "zram", "sr", "fd", "mtdblock", NULL};
+
+	for (int i = 0; never[i]; i++) {
+		if (!strncmp(name, never[i], strlen(never[i])))
+			return false;
+	}
+	return d->sectors && strncmp(d->dm_uuid, "DMREMAP-", 8);
+}
+
+int device_list(struct device **list)
+{
+	struct dirent **names = NULL;
+	struct device *devices;
+	char attribute[NAME_MAX + 32], path[PATH_MAX];
+	int count, n = 0;
+
+	count = scandir("/sys/class/block", &names, NULL, versionsort);
+	if (count < 0)
+		return -errno;
+	devices = calloc(count ? count : 1, sizeof(*devices));
+	for (int i = 0; i < count; i++) {
+		snprintf(attribute, sizeof(attribute), "/dev/%s", names[i]->d_name);
+		snprintf(path, sizeof(path), "%s", attribute);
+		for (char *c = strchr(path, '!'); c; c = strchr(c, '!'))
+			*c = '/';
+		if (devices && names[i]->d_name[0] != '.' && !device_read(&devices[n], path) &&
+		    !devices[n].is_file && worth_a_look(names[i]->d_name, &devices[n]))
+			n++;
+		free(names[i]);
+	}
+	free(names);
+	if (!devices)
+		return -ENOMEM;
+	*list = devices;
+	return n;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Facts about one block device or image file, from sysfs, /proc and libblkid. */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "format.h"
+
+#define DEVICE_TEXT 128
+
+/* Strings are empty where there is no such fact. They come from outside: printable() first. */
+struct device {
+	char path[256]; /* as named by the user, or /dev/<kernel name> */
+	bool is_file; /* an image file */
+	dev_t dev; /* number of the block device; file: of its file system */
+	ino_t ino; /* file only */
+	uint64_t sectors; /* size */
+	uint32_t block; /* logical block size, bytes */
+	dev_t disk; /* whole disk of a partition, else dev */
+	uint64_t start; /* of a partition in its disk, sectors */
+	uint32_t part_number; /* 0 = not a partition */
+	bool read_only;
+	bool removable; /* the medium, or the disk itself is on USB */
+	bool zoned;
+	char dm_uuid[DEVICE_TEXT]; /* of a device-mapper device */
+	char wwid[DEVICE_TEXT];
+	char serial[64];
+	char partuuid[40]; /* the rest: filled by device_probe() */
+	char ptuuid[40];
+	char fsuuid[40];
+	char in_use[DEVICE_TEXT]; /* filled by device_probe(): "mounted on /", or empty */
+};
+
+/*
+ * Fill @d from stat and sysfs, without opening the device. Returns 0 or a negative errno: -EISDIR
+ * for a directory, -ENOTBLK for what is neither a block device nor a regular file.
+ */
+int device_read(struct device *d, const char *path);
+
+/* Add what has to be read from the device itself, and whether it is in use. */
+void device_probe(struct device *d);
+
+/*
+ * Open the device that @d describes; -ENODEV if @d->path is another one by now. On block devices
+ * writers always get O_EXCL, and O_DIRECT keeps the page cache out of the way: an active
+ * target reads and writes below it. Returns a descriptor or a negative errno.
+ */
+int device_open(const struct device *d, bool write);
+
+/* Say on stderr why @path can't be used (@err as from device_read() or device_open()). */
+void device_complain(const char *path, int err);
+
+/* True if @a and @b share sectors as whole disk and partition, or are the same device. Pure. */
+bool device_overlap(const struct device *a, const struct device *b);
+
+/* Why @a and @b can't be the two members of a set: they share sectors, also through a device stacked on one; or NULL. */
+const char *device_conflict(const struct device *a, const struct device *b);
+
+/* What is written into the superblock to recognise @d again. */
+void device_identity(const struct device *d, struct dmr_identity *id);
+
+/*
+ * Block devices that could be members of a set, facts read and not yet probed. Returns their
+ * number or a negative errno; the caller frees *@list.
+ */
+int device_list(struct device **list);
+
+#endif

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Order is everything here. Table blocks go first and are stable before any superblock counts them. Only
+ * instances that lost the vote are overwritten, so a crash while mending leaves at least what there
+ * was: damage, to be mended again. Superblocks do change in every copy (generation, digest, the
+ * record of the repair), therefore in two waves with a flush between them: the first covers
+ * the bad ones and at most half of the good ones, the second the rest, once the first has been read back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blocks.h"
+#include "mend.h"
+
+#define ALL_COPIES  ((1u << DMR_COPIES) - 1)
+#define WAVE_BLOCKS 256 /* table blocks per copy between two flushes */
+
+void mend_plan(const struct copies *c, struct mend_result *r)
+{
+	memset(r, 0, sizeof(*r));
+	for (int k = 0; k < DMR_COPIES; k++)
+		r->blocks += c->bad_blocks[k] - (c->fault[k] != DMR_OK);
+	r->supers = DMR_COPIES;
+}
+
+/* Write the same superblock to the copies in @mask, make it stable, read it back. Returns the copies where it holds. */
+static unsigned int write_supers(int fd, const struct dmr_layout *l, const struct dmr_super *s,
+				 unsigned int mask)
+{
+	struct dmr_super *back = blocks_alloc(1);
+	unsigned int written = 0, held = 0;
+
+	if (!back)
+		return 0;
+	for (int k = 0; k < DMR_COPIES; k++) {
+		if (mask & 1u << k && block_write(fd, dmr_block_sector(l, k, 0), s))
+			written |= 1u << k;
+	}
+	if (blocks_flush(fd)) {
+		for (int k = 0; k < DMR_COPIES; k++) {
+			if (written & 1u << k && block_read(fd, dmr_block_sector(l, k, 0), back) &&
+			    !memcmp(back, s, sizeof(*s)))
+				held |= 1u << k;
+		}
+	}
+	free(back);
+	return held;
+}
+
+/* Read the winner of block @index from one of the copies that hold it. */
+static bool read_winner(const struct copies *c, uint32_t index, struct dmr_table *t)
+{
+	for (int k = 0; k < DMR_COPIES; k++) {
+		if (c->current[index] & 1u << k &&
+		    block_read(c->fd, dmr_block_sector(&c->layout, k, index), t) &&
+		    dmr_table_check(t, copies_super(c), index) == DMR_OK)
+			return true;
+	}
+	return false;
+}
+
+/* Copies whose instance of block @index has to be written, out of those still @wanted. */
+static unsigned int losers(const struct copies *c, uint32_t index, unsigned int wanted)
+{
+	return ~c->current[index] & wanted;
+}
+
+/* Write the winners of blocks @first to @last wherever they are missing. Returns the copies where that failed. */
+static unsigned int write_tables(struct copies *c, uint32_t first, uint32_t last,
+				 struct dmr_table *winner, unsigned int wanted, uint32_t *count)
+{
+	unsigned int failed = 0;
+
+	for (uint32_t index = first; index <= last; index++) {
+		unsigned int mask = losers(c, index, wanted);
+
+		if (mask && !read_winner(c, index, winner)) {
+			failed |= mask;
+			continue;
+		}
+		for (int k = 0; k < DMR_COPIES; k++) {
+			if (!(mask & 1u << k))
+				continue;
+			if (block_write(c->fd, dmr_block_sector(&c->layout, k, index), winner))
+				++*count;
+			else
+				failed |= 1u << k;
+		}
+	}
+	return failed;
+}
+
+/* Compare what write_tables() wrote with the winners. Returns the copies that differ. */
+static unsigned int verify_tables(struct copies *c, uint32_t first, uint32_t last,
+				  struct dmr_table *winner, struct dmr_table *back,
+				  unsigned int wanted)
+{
+	unsigned int failed = 0;
+
+	for (uint32_t index = first; index <= last; index++) {
+		unsigned int mask = losers(c, index, wanted);
+
+		if (mask && !read_winner(c, index, winner)) {
+			failed |= mask;
+			continue;
+		}
+		for (int k = 0; k < DMR_COPIES; k++) {
+			if (mask & 1u << k &&
+			    (!block_read(c->fd, dmr_block_sector(&c->layout, k, index), back) ||
+			     memcmp(back, winner, sizeof(*back))))
+				failed |= 1u << k;
+		}
+	}
+	return failed;
+}
+
+/* Bring the tables level. A copy that fails once is left alone from there on. Returns the copies that failed. */
+static unsigned int mend_tables(struct copies *c, uint32_t *count)
+{
+	struct dmr_table *buffer = blocks_alloc(2);
+	uint32_t blocks = copies_table_blocks(c);
+	unsigned int failed = 0;
+
+	if (!buffer)
+		return ALL_COPIES;
+	for (uint32_t first = 1; first <= blocks; first += WAVE_BLOCKS) {
+		uint32_t last = blocks - first < WAVE_BLOCKS ? blocks : first + WAVE_BLOCKS - 1;
+		unsigned int wanted = ALL_COPIES & ~failed;
+		uint32_t before = *count;
+
+		failed |= write_tables(c, first, last, buffer, wanted, count);
+		if (*count == before)
+			continue;
+		if (!blocks_flush(c->fd)) {
+			failed = ALL_COPIES;
+			break;
+		}
+		failed |= verify_tables(c, first, last, buffer, buffer + 1, wanted);
+	}
+	free(buffer);
+	return failed;
+}
+
+/* The first wave: the bad superblocks and at most half of the good ones. */
+static unsigned int first_wave(const struct copies *c)
+{
+	unsigned int good = 0, taken = 0, mask = 0;
+
+	for (int k = 0; k < DMR_COPIES; k++)
+		good += c->fault[k] == DMR_OK;
+	for (int k = 0; k < DMR_COPIES; k++) {
+		if (c->fault[k] != DMR_OK || taken < good / 2) {
+			taken += c->fault[k] == DMR_OK;
+			mask |= 1u << k;
+		}
+	}
+	return mask;
+}
+
+int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
+{
+	struct dmr_super *s;
+	unsigned int wave, held;
+
+	memset(r, 0, sizeof(*r));
+	if (c->verdict != VERDICT_REPAIRABLE || copies_newer_format(c) ||
+	    dmr_super_read_only(copies_super(c)))
+		return -EROFS;
+	s = blocks_alloc(1);
+	if (!s)
+		return -ENOMEM;
+	r->failed = mend_tables(c, &r->blocks);
+
+	*s = *copies_super(c);
+	s->header.previous = s->header.generation;
+	s->header.generation = cpu_to_le64(c->tally.newest + 1);
+	s->digest = cpu_to_le64(c->tally.adopted);
+	s->failed_copies = cpu_to_le32(r->failed);
+	s->repairs = cpu_to_le64(le64_to_cpu(s->repairs) + 1);
+	s->last_repair = cpu_to_le64(now);
+	dmr_seal(s);
+
+	wave = first_wave(c);
+	held = write_supers(c->fd, &c->layout, s, wave);
+	if (held)
+		held |= write_supers(c->fd, &c->layout, s, ALL_COPIES & ~wave);
+	free(s);
+	r->supers = __builtin_popcount(held);
+	r->failed |= ALL_COPIES & ~held;
+	return held ? 0 : -EIO;
+}
+
+static int format_tables(int fd, const struct dmr_layout *l, const struct dmr_super *super)
+{
+	struct dmr_table *t = blocks_alloc(1);
+	int err = 0;
+
+	if (!t)
+		return -ENOMEM;
+	for (uint32_t index = 1; !err && index <= le32_to_cpu(super->table_blocks); index++) {
+		dmr_table_init(t, super->header.uuid, index, le64_to_cpu(super->header.generation));
+		for (int k = 0; k < DMR_COPIES; k++) {
+			if (!block_write(fd, dmr_block_sector(l, k, index), t))
+				err = -EIO;
+		}
+	}
+	free(t);
+	return !err && !blocks_flush(fd) ? -EIO : err;
+}
+
+int mend_format(int fd, const struct dmr_layout *l, struct dmr_super *super)
+{
+	struct dmr_super *s = blocks_alloc(1);
+	unsigned int wiped;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	memset(s, 0, sizeof(*s));
+	wiped = write_supers(fd, l, s, ALL_COPIES);
+	err = wiped == ALL_COPIES ? format_tables(fd, l, super) : -EIO;
+	if (err)
+		goto out;
+	*s = *super;
+	if (write_supers(fd, l, s, 0x3) != 0x3 || write_supers(fd, l, s, 0x1c) != 0x1c)
+		err = -EIO;
+out:
+	free(s);
+	return err;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What libblkid knows about the content of a device. */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include "device.h"
+
+/* Fill partuuid, ptuuid and fsuuid of @d. */
+void probe_ids(struct device *d);
+
+/*
+ * Name the first signature on @d (file system, RAID, partition table, ...) in @name. Returns 1 if
+ * there is one, 0 if not, or a negative errno.
+ */
+int probe_signature(const struct device *d, char *name, size_t size);
+
+/* Erase all signatures on @d. Returns 0 or a negative errno. */
+int probe_wipe(const struct device *d);
+
+#endif

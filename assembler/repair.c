@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "command.h"
+#include "log.h"
+#include "mend.h"
+#include "report.h"
+
+static const char usage[] =
+	"DEVICE [--dry-run]\n"
+	"Mend all five copies of the metadata on a spare that is not in use.\n\n"
+	"  --dry-run   say what would be written, and write nothing\n\n"
+	"Exit status: 0 nothing to mend, 1 mended, 4 lost, no metadata, or damage left.\n";
+
+static const struct option options[] = {
+	{"dry-run", no_argument, NULL, 'n'},
+	COMMON_LONG_OPTIONS,
+};
+
+static int mend(struct copies *c, const struct device *d)
+{
+	struct mend_result r;
+	char sentence[512];
+	int fd = c->fd;
+	int err;
+
+	err = mend_copies(c, time(NULL), &r);
+	if (err == -EROFS) {
+		log_error("%s may only be read: a newer dm-remap has written to it",
+			  printable(d->path));
+		return EXIT_UNDONE;
+	}
+	if (err) {
+		log_error("%s could not be mended: %s", printable(d->path), strerror(-err));
+		return EXIT_FAILED;
+	}
+	copies_free(c);
+	err = copies_read(c, fd, d->sectors, NULL);
+	report_sentence(c, d, sentence, sizeof(sentence));
+	printf("%u table blocks and %u superblocks written\n%s\n", r.blocks, r.supers, sentence);
+	if (err)
+		return EXIT_FAILED;
+	return c->verdict == VERDICT_CLEAN ? EXIT_MENDED : EXIT_UNDONE;
+}
+
+static int repair(struct copies *c, const struct device *d, bool dry_run)
+{
+	struct mend_result plan;
+	char sentence[512];
+
+	report_sentence(c, d, sentence, sizeof(sentence));
+	if (c->verdict == VERDICT_LOST) {
+		log_error("%s; nothing was written", sentence);
+		return EXIT_UNDONE;
+	}
+	puts(sentence);
+	if (c->verdict == VERDICT_CLEAN)
+		return EXIT_FINE;
+	if (!dry_run)
+		return mend(c, d);
+	mend_plan(c, &plan);
+	printf("%u table blocks and %u superblocks would be written\n", plan.blocks, plan.supers);
+	return EXIT_MENDED;
+}
+
+int cmd_repair(int argc, char **argv)
+{
+	struct copies copies;
+	struct device device;
+	bool dry_run = false;
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "n", options, NULL)) != -1) {
+		if (c == 'n')
+			dry_run = true;
+		else
+			common_option(c, argv, usage);
+	}
+	if (optind + 1 != argc)
+		return usage_error(argv, "name exactly one spare");
+
+	status = report_open(argv[optind], !dry_run, &device, &copies);
+	if (!status)
+		status = repair(&copies, &device, dry_run);
+	report_close(&copies);
+	return status;
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+#include "command.h"
+#include "log.h"
+#include "report.h"
+
+int report_open(const char *path, bool write, struct device *d, struct copies *c)
+{
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+	c->elected = -1;
+	err = device_read(d, path);
+	if (!err) {
+		err = device_open(d, write);
+		if (err >= 0)
+			err = copies_read(c, err, d->sectors, NULL);
+	}
+	if (err) {
+		device_complain(path, err);
+		return EXIT_FAILED;
+	}
+	if (c->verdict != VERDICT_NONE)
+		return 0;
+	if (c->reason == DMR_UNREADABLE) {
+		log_error("%s cannot be read: all five places of metadata give I/O errors",
+			  printable(path));
+		return EXIT_FAILED;
+	}
+	if (c->reason == DMR_TOO_SMALL)
+		log_error("%s is too small for a spare: it has %" PRIu64
+			  " sectors, a spare at least %d",
+			  printable(path), d->sectors, DMR_MIN_SECTORS);
+	else
+		log_error("%s holds no dm-remap metadata; is it the spare? ('dmremap scan' looks "
+			  "for spares)",
+			  printable(path));
+	return EXIT_UNDONE;
+}
+
+void report_close(struct copies *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	copies_free(c);
+}
+
+int report_exit(const struct copies *c)
+{
+	switch (c->verdict) {
+	case VERDICT_CLEAN:
+		return EXIT_FINE;
+	case VERDICT_REPAIRABLE:
+		return EXIT_MENDED;
+	default:
+		return EXIT_UNDONE;
+	}
+}
+
+const char *report_name(const struct copies *c, char *text, size_t size)
+{
+	const struct dmr_super *s = copies_super(c);
+	char uuid[UUID_STR_LEN];
+
+	uuid_unparse_lower(c->uuid, uuid);
+	if (s && *s->name)
+		snprintf(text, size, "%s", s->name);
+	else
+		snprintf(text, size, "dmremap-%.8s", uuid);
+	return text;
+}
+
+static const char *state_text(const struct dmr_super *s)
+{
+	static const char *const text[] = {"clean", "migrating", "superseded"};
+
+	return text[le32_to_cpu(s->state)];
+}
+
+static json_t *identity_json(const struct dmr_identity *id, const char *device)
+{
+	return json_pack("{so sI si so so so so so}", "device", json_text(device), "size_sectors",
+			 (json_int_t)le64_to_cpu(id->sectors), "part_number",
+			 (int)le32_to_cpu(id->part_number), "wwid", json_text(id->wwid), "serial",
+			 json_text(id->serial), "partuuid", json_text(id->partuuid), "ptuuid",
+			 json_text(id->ptuuid), "fsuuid", json_text(id->fsuuid));
+}
+
+static bool super_readable(const struct copies *c, int k)
+{
+	return c->fault[k] == DMR_OK || c->fault[k] == DMR_STALE;
+}
+
+static json_t *copies_json(const struct copies *c)
+{
+	json_t *list = json_array();
+
+	for (int k = 0; k < DMR_COPIES; k++)
+		json_array_append_new(
+			list,
+			json_pack("{si sI sI sb so sI ss}", "index", k, "offset_bytes",
+				  (json_int_t)(c->layout.copy_sector[k] * DMR_SECTOR_SIZE),
+				  "length_bytes",
+				  (json_int_t)(dmr_copy_sectors(&c->layout) * DMR_SECTOR_SIZE),
+				  "valid", c->verdict != VERDICT_LOST && !c->bad_blocks[k],
+				  "generation",
+				  super_readable(c, k)
+					  ? json_integer(le64_to_cpu(c->super[k].header.generation))
+					  : json_null(),
+				  "bad_blocks", (json_int_t)c->bad_blocks[k], "superblock",
+				  dmr_fault_text(c->fault[k])));
+	return list;
+}
+
+static json_t *extents_json(const struct copies *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->extents; i++)
+		json_array_append_new(
+			list, json_pack("{sI sI sI}", "main_sector",
+					(json_int_t)le64_to_cpu(c->extent[i].main), "spare_sector",
+					(json_int_t)le64_to_cpu(c->extent[i].spare), "sectors",
+					(json_int_t)le32_to_cpu(c->extent[i].sectors)));
+	return list;
+}
+
+json_t *report_json(const struct copies *c, const struct device *d)
+{
+	const struct dmr_super *s = copies_super(c);
+	char uuid[UUID_STR_LEN], name[DMR_NAME_SIZE], sentence[512];
+	json_t *o;
+
+	uuid_unparse_lower(c->uuid, uuid);
+	report_sentence(c, d, sentence, sizeof(sentence));
+	o = json_pack("{ss ss so so si so ss ss}", "uuid", uuid, "name",
+		      report_name(c, name, sizeof(name)), "copies", copies_json(c), "extents",
+		      extents_json(c), "valid_copies", (int)copies_valid(c), "device",
+		      json_text(d->path), "verdict", verdict_text(c->verdict), "reason", sentence);
+	if (!s)
+		return o;
+	json_object_set_new(o, "generation", json_integer(le64_to_cpu(s->header.generation)));
+	json_object_set_new(o, "state", json_string(state_text(s)));
+	json_object_set_new(o, "length_sectors", json_integer(le64_to_cpu(s->length)));
+	json_object_set_new(o, "main", identity_json(&s->main, NULL));
+	json_object_set_new(o, "spare", identity_json(&s->spare, d->path));
+	json_object_set_new(o, "main_block_bytes", json_integer(le32_to_cpu(s->main_block)));
+	json_object_set_new(o, "spare_block_bytes", json_integer(le32_to_cpu(s->spare_block)));
+	json_object_set_new(o, "repairs", json_integer(le64_to_cpu(s->repairs)));
+	json_object_set_new(o, "scrubs", json_integer(le64_to_cpu(s->scrubs)));
+	json_object_set_new(o, "last_repair_time", json_integer(le64_to_cpu(s->last_repair)));
+	json_object_set_new(o, "table_blocks", json_integer(le32_to_cpu(s->table_blocks)));
+	return o;
+}
+
+void report_sentence(const struct copies *c, const struct device *d, char *text, size_t size)
+{
+	const char *path = printable(d->path);
+
+	switch (c->verdict) {
+	case VERDICT_CLEAN:
+		snprintf(text, size, "%s: all five copies are valid and equal", path);
+		break;
+	case VERDICT_REPAIRABLE:
+		snprintf(text, size,
+			 "%s: %u of 5 copies are whole (%s); the metadata is complete and can be "
+			 "mended",
+			 path, copies_valid(c), dmr_fault_text(c->reason));
+		break;
+	case VERDICT_LOST:
+		if (c->elected < 0)
+			snprintf(text, size, "%s: none of the five superblocks can be used (%s)",
+				 path, dmr_fault_text(c->reason));
+		else
+			snprintf(text, size, "%s: the remap table cannot be used (%s)", path,
+				 dmr_fault_text(c->reason));
+		break;
+	case VERDICT_NONE:
+		snprintf(text, size, "%s: no dm-remap metadata", path);
+		break;
+	}
+}
+
+static void print_identity(const char *what, const struct dmr_identity *id)
+{
+	const struct {
+		const char *name, *value;
+	} fact[] = {
+		{"wwid", id->wwid},	{"serial", id->serial}, {"partuuid", id->partuuid},
+		{"ptuuid", id->ptuuid}, {"fsuuid", id->fsuuid},
+	};
+
+	printf("%-11s %" PRIu64 " sectors", what, le64_to_cpu(id->sectors));
+	if (id->part_number)
+		printf(", partition %u", le32_to_cpu(id->part_number));
+	for (size_t i = 0; i < sizeof(fact) / sizeof(*fact); i++) {
+		if (*fact[i].value)
+			printf(", %s %s", fact[i].name, printable(fact[i].value));
+	}
+	putchar('\n');
+}
+
+static void print_set(const struct copies *c)
+{
+	const struct dmr_super *s = copies_super(c);
+	uint64_t moved = 0;
+
+	for (size_t i = 0; i < c->extents; i++)
+		moved += le32_to_cpu(c->extent[i].sectors);
+	printf("Generation: %" PRIu64 ", %s\n", le64_to_cpu(s->header.generation), state_text(s));
+	printf("Mapped:     %" PRIu64 " sectors\n", le64_to_cpu(s->length));
+	print_identity("Main:", &s->main);
+	print_identity("Spare:", &s->spare);
+	printf("Remapped:   %" PRIu64 " of %" PRIu64 " sectors, in %zu extents\n", moved,
+	       (uint64_t)dmr_data_sectors(&c->layout), c->extents);
+	printf("Repairs:    %" PRIu64 "\n", le64_to_cpu(s->repairs));
+}
+
+void report_print(const struct copies *c, const struct device *d)
+{
+	char uuid[UUID_STR_LEN], name[DMR_NAME_SIZE], sentence[512];
+
+	uuid_unparse_lower(c->uuid, uuid);
+	printf("Set:        %s\n", uuid);
+	if (copies_super(c)) {
+		printf("Name:       %s\n", report_name(c, name, sizeof(name)));
+		print_set(c);
+	}
+	for (int k = 0; k < DMR_COPIES; k++) {
+		printf("Copy %d:     sector %" PRIu64 ", superblock %s", k,
+		       (uint64_t)c->layout.copy_sector[k], dmr_fault_text(c->fault[k]));
+		if (super_readable(c, k))
+			printf(", generation %" PRIu64, le64_to_cpu(c->super[k].header.generation));
+		if (c->verdict != VERDICT_LOST || c->current)
+			printf(", %u bad blocks", c->bad_blocks[k]);
+		putchar('\n');
+	}
+	report_sentence(c, d, sentence, sizeof(sentence));
+	printf("Verdict:    %s: %s\n", verdict_text(c->verdict), sentence);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Attributes of block devices in sysfs. */
+#ifndef SYSFS_H
+#define SYSFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Read an attribute of block device @dev, without white space around it; "" if there is none. Returns true if there is. */
+bool sysfs_text(dev_t dev, const char *attribute, char *text, size_t size);
+
+/* The same as a number; @otherwise if there is none. */
+uint64_t sysfs_number(dev_t dev, const char *attribute, uint64_t otherwise);
+
+/* The device number in an attribute "MAJOR:MINOR"; 0 if there is none. */
+dev_t sysfs_dev(dev_t dev, const char *attribute);
+
+/* /dev/<kernel name> of @dev; false if there is no such device. */
+bool sysfs_node(dev_t dev, char *path, size_t size);
+
+/* True if @dev hangs on a USB bus. */
+bool sysfs_on_usb(dev_t dev);
+
+/*
+ * The devices in the directory @relation ("slaves" or "holders") of @dev. Returns how many of
+ * them, at most @max, are in @list.
+ */
+int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max);
+
+/* The unit serial number of a SCSI disk, which the kernel only gives as a raw page. */
+bool sysfs_scsi_serial(dev_t disk, char *text, size_t size);
+
+#endif
