@@ -118,7 +118,7 @@ class Disk:
         cache = {"direct": False, "no-flush": False}
         if self.server:
             below = {"driver": "nbd", "export": self.node,
-                     "server": {"type": "unix", "path": str(self.server.path)}}
+                     "server": {"type": "unix", "path": self.server.address, "abstract": True}}
         else:
             below = {"driver": "file", "filename": str(self.path), "discard": "unmap"}
         return [{**below, "node-name": f"{self.node}-below", "cache": cache},
@@ -144,7 +144,14 @@ class Disk:
         self._tell_vm()
 
     def detached(self):
-        self.vm = None
+        self.vm = self.server = None
+
+    def fails(self, request, offset, length):
+        """For the disk server: whether a request hits a sector with an I/O error."""
+        sectors = range(offset // SECTOR, -(-(offset + length) // SECTOR))
+        return bool(self._bad) and any(
+            errno == ERRNO["io"] and request in requests
+            for errno, requests in (self._bad[sector] for sector in sectors if sector in self._bad))
 
     def _tell_vm(self):
         """
@@ -152,23 +159,26 @@ class Disk:
 
         The rules of one can't be changed, and it wants one for each sector and kind of request.
         """
-        if not self.vm or not (self._bad or self._injector):
+        if not self.vm:
             return
-        qmp, old, new = self.vm.qmp, self._injector, None
-        if self._bad:
+        qmp, old, new, rules = self.vm.qmp, self._injector, None, self._rules()
+        if not (old or rules):
+            return
+        if rules:
             new = f"{self.node}-bad{next(_numbers)}"
             qmp.execute("blockdev-add", {"driver": "blkdebug", "node-name": new,
                                          "image": f"{self.node}-below",
-                                         "inject-error": self._rules()})
+                                         "inject-error": rules})
         qmp.execute("blockdev-reopen", {"options": [self._raw_node(new or f"{self.node}-below")]})
         if old:
             qmp.execute("blockdev-del", {"node-name": old})
         self._injector = new
 
     def _rules(self):
+        """What the fault injector must know: all but what a disk server does itself."""
         return [{"event": "none", "iotype": request, "errno": errno, "sector": sector}
                 for sector, (errno, requests) in sorted(self._bad.items())
-                for request in requests]
+                for request in requests if not (self.server and errno == ERRNO["io"])]
 
 
 class Snapshot:

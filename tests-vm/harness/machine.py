@@ -11,6 +11,7 @@ from .console import Console
 from .errors import GuestError, TimedOut
 from .guest import Guest
 from .paths import scratch
+from .nbd import Server
 from .qmp import Qmp
 
 APPEND = "console=ttyS0 panic=-1 systemd.log_color=0 TERM=dumb"
@@ -24,15 +25,19 @@ class Machine:
 
     `boot` says what to start (see initramfs.Boot), `append` adds to its kernel
     command line. The same machine boots again after its end, with the same disks.
+
+    With powerloss=True its disks have write caches, and power_cut() loses them.
     """
 
-    def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None):
+    def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False):
         self.kernel, self.initrd, self._append = boot
         self.append = append
         self.disks = list(disks)
         self.memory = memory
         self.cpus = cpus
         self.accel = accel or accelerator(boot)
+        self.powerloss = powerloss
+        self.server = None
         self.log = scratch() / f"console-{id(self)}.log"
         self.qemu = self.qmp = self.console = self.guest = None
 
@@ -54,6 +59,10 @@ class Machine:
         """Starts it; for boots that are to stop on the way, see console.expect()."""
         if self.qemu:
             raise GuestError("the machine runs already")
+        if self.powerloss:
+            self.server = Server()
+            for disk in self.disks:
+                self._serve(disk)
         pairs = [socket.socketpair() for _ in range(3)]
         ours, theirs = zip(*pairs)
         errors = open(self.log.with_suffix(".qemu"), "wb")
@@ -96,12 +105,33 @@ class Machine:
             self.qemu.wait()
             self._forget()
 
+    def power_cut(self, seed):
+        """
+        Cuts the power of the machine and its disks now, if cut_after() has not done so.
+
+        What survives in the images of what no flush covered is drawn from the seed.
+        """
+        if not self.server:
+            raise GuestError("only a machine with powerloss=True has a power to cut")
+        self.server.cut()
+        self.qemu.kill()
+        self.qemu.wait()
+        self.server.lose_power(seed)
+        self._forget()
+
+    def _serve(self, disk):
+        disk.server = self.server
+        self.server.add(disk)
+
     def _forget(self):
         for channel in (self.console, self.guest, self.qmp):
             if channel:
                 channel.close()
         for disk in self.disks:
             disk.detached()
+        if self.server:
+            self.server.close()
+            self.server = None
         self.log.with_suffix(".qemu").unlink(missing_ok=True)
         self.qemu = self.qmp = None
 
@@ -139,6 +169,8 @@ class Machine:
         """Adds a disk, or one that was unplugged, while the guest runs."""
         if disk not in self.disks:
             self.disks.append(disk)
+            if self.server:
+                self._serve(disk)
             for node in disk.nodes():
                 self.qmp.execute("blockdev-add", node)
             disk.attached(self)

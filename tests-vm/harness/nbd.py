@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+An NBD server for all disks of one guest, whose power can be cut at one instant for all.
+
+The protocol: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
+"""
+
+import errno
+import itertools
+import os
+import socket
+import struct
+import threading
+from random import Random
+
+from .errors import TimedOut
+from .paths import scratch
+from .powerloss import VolatileDisk
+
+OPTION_MAGIC = b"IHAVEOPT"
+OPTION_ABORT, OPTION_GO = 2, 7
+OPTION_REPLY = struct.Struct(">QIII")
+REPLY_ACK, REPLY_INFO, REPLY_UNSUPPORTED = 1, 3, 0x80000001
+FIXED_NEWSTYLE_NO_ZEROES = 3
+HAS_FLAGS_FLUSH_FUA_TRIM_ZEROES = 1 | 4 | 8 | 32 | 64
+
+REQUEST = struct.Struct(">IHHQQI")
+REPLY = struct.Struct(">IIQ")
+READ, WRITE, DISCONNECT, FLUSH, TRIM, WRITE_ZEROES = 0, 1, 2, 3, 4, 6
+FAULTS = {READ: "read", WRITE: "write", WRITE_ZEROES: "write-zeroes"}
+FUA = 1
+
+_names = itertools.count(1)
+
+
+class Server:
+    """
+    Serves the disks added to it on an abstract unix socket until close().
+
+    Operations that change something are counted, over all disks and in one order.
+    """
+
+    def __init__(self):
+        self.address = f"dm-remap-{os.getpid()}-{next(_names)}"
+        self.operations = 0
+        self._cut_at = None
+        self._cut = threading.Event()
+        self._order = threading.Lock()
+        self._exports = {}
+        self._connections = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind("\0" + self.address)
+        self._socket.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def add(self, disk):
+        view = scratch() / f"{disk.node}-view.img"
+        self._exports[disk.node] = disk, VolatileDisk(disk.path, view, disk.write_through)
+
+    # --- power ---
+
+    def cut(self):
+        """Stops answering, between two operations."""
+        with self._order:
+            self._cut.set()
+
+    def cut_after(self, count):
+        """Stops answering with the count-th operation from now, which is received but not answered."""
+        with self._order:
+            self._cut_at = self.operations + count
+
+    def wait_cut(self, timeout):
+        if not self._cut.wait(timeout):
+            raise TimedOut(f"the guest sent only {self.operations} of {self._cut_at} "
+                           f"operations in {timeout} s")
+
+    def lose_power(self, seed):
+        """Leaves in each image what a power cut may leave; QEMU must have ended."""
+        random = Random(seed)
+        for _, volatile in self._exports.values():
+            volatile.lose_power(random)
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for connection, thread in self._connections:
+            thread.join(10)
+            connection.close()
+        for _, volatile in self._exports.values():
+            volatile.close()
+
+    # --- connections ---
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._connections.append((connection, thread))
+            thread.start()
+
+    def _serve(self, connection):
+        try:
+            node = self._negotiate(connection)
+            if node:
+                self._transmit(connection, *self._exports[node])
+        except (ConnectionError, EOFError):
+            pass
+
+    def _negotiate(self, connection):
+        """Answers options until the client goes on with an export; returns its name."""
+        connection.sendall(b"NBDMAGIC" + OPTION_MAGIC + struct.pack(">H", FIXED_NEWSTYLE_NO_ZEROES))
+        _receive(connection, 4)
+        while True:
+            _, option, length = struct.unpack(">8sII", _receive(connection, 16))
+            content = _receive(connection, length)
+
+            def reply(kind, data=b""):
+                connection.sendall(OPTION_REPLY.pack(0x3E889045565A9, option, kind, len(data)) + data)
+
+            if option == OPTION_GO:
+                name = content[4:4 + struct.unpack_from(">I", content)[0]].decode()
+                size = self._exports[name][0].size
+                reply(REPLY_INFO, struct.pack(">HQH", 0, size, HAS_FLAGS_FLUSH_FUA_TRIM_ZEROES))
+                reply(REPLY_ACK)
+                return name
+            if option == OPTION_ABORT:
+                reply(REPLY_ACK)
+                return None
+            reply(REPLY_UNSUPPORTED)
+
+    def _transmit(self, connection, disk, volatile):
+        """
+        Handles requests in batches of what has arrived.
+
+        A flush covers the writes the guest knew to be complete when it asked for
+        it, so none of its own batch: a real disk need not cover those either.
+        """
+        buffer = bytearray()
+        while data := connection.recv(1 << 20):
+            buffer += data
+            known_complete = volatile.received
+            for request in _requests(buffer):
+                with self._order:
+                    if self._cut.is_set():
+                        return
+                    reply = self._handle(disk, volatile, known_complete, *request)
+                    if reply is None:
+                        return
+                    connection.sendall(reply)
+
+    def _handle(self, disk, volatile, known_complete, flags, kind, handle, offset, length, data):
+        """Does one request and returns the reply, or None when there is none to be given."""
+        answer, write = b"", None
+        if kind == DISCONNECT:
+            return None
+        if disk.fails(FAULTS.get(kind), offset, length):
+            return REPLY.pack(0x67446698, errno.EIO, handle)
+        if kind == READ:
+            answer = volatile.read(offset, length)
+        elif kind != FLUSH:
+            write = volatile.write(offset, length, data if kind == WRITE else None)
+        if kind != READ and self._is_cut_now():
+            return None
+        if kind == FLUSH:
+            volatile.flush(known_complete)
+        elif write and flags & FUA:
+            write.safe = True
+        return REPLY.pack(0x67446698, 0, handle) + answer
+
+    def _is_cut_now(self):
+        self.operations += 1
+        if self.operations == self._cut_at:
+            self._cut.set()
+        return self._cut.is_set()
+
+
+def _requests(buffer):
+    """Takes the whole requests out of a buffer."""
+    while len(buffer) >= REQUEST.size:
+        _, flags, kind, handle, offset, length = REQUEST.unpack_from(buffer)
+        end = REQUEST.size + (length if kind == WRITE else 0)
+        if len(buffer) < end:
+            return
+        data = bytes(buffer[REQUEST.size:end])
+        del buffer[:end]
+        yield flags, kind, handle, offset, length, data
+
+
+def _receive(connection, length):
+    data = b""
+    while len(data) < length:
+        more = connection.recv(length - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
