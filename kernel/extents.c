@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "extents.h"
+
+/* Regions are at least 1 MiB, and at most 64 Ki of them: 512 KiB of pointers. */
+#define MIN_SHIFT   11
+#define MAX_REGIONS 65536
+
+/* Extents by which the array of a region grows. */
+#define GROWTH 4
+
+int dmr_extents_init(struct dmr_extents *x, sector_t length)
+{
+	x->shift = MIN_SHIFT;
+	while (((length - 1) >> x->shift) >= MAX_REGIONS)
+		x->shift++;
+	x->regions = ((length - 1) >> x->shift) + 1;
+	x->region = kvcalloc(x->regions, sizeof(*x->region), GFP_KERNEL);
+	return x->region ? 0 : -ENOMEM;
+}
+
+void dmr_extents_exit(struct dmr_extents *x)
+{
+	unsigned long i;
+
+	if (!x->region)
+		return;
+	for (i = 0; i < x->regions; i++)
+		kvfree(rcu_dereference_protected(x->region[i], true));
+	kvfree(x->region);
+	x->region = NULL;
+}
+
+/* Number of the first extent of @r that ends behind @offset; r->count if there is none. */
+static unsigned int first_behind(const struct dmr_region *r, u32 offset)
+{
+	unsigned int low = 0, high = r->count;
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (r->extent[mid].offset + r->extent[mid].sectors <= offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A lookup that may be confined to what an update holds. */
+typedef const struct dmr_region *(*region_fn)(const void *source, unsigned long index);
+
+static const struct dmr_region *published_region(const void *source, unsigned long index)
+{
+	const struct dmr_extents *x = source;
+
+	return rcu_dereference(x->region[index]);
+}
+
+static void lookup(const struct dmr_extents *x, region_fn region, const void *source,
+		   sector_t sector, sector_t count, struct dmr_place *place)
+{
+	const sector_t end = sector + count;
+	unsigned long index = sector >> x->shift;
+	u32 offset = sector & ((1ULL << x->shift) - 1);
+
+	place->sector = sector;
+	place->run = count;
+	place->on_spare = false;
+
+	/* Untouched sectors go on until the next extent, over as many regions as it takes. */
+	for (; (sector_t)index << x->shift < end; index++, offset = 0) {
+		const struct dmr_region *r = region(source, index);
+		const struct dmr_extent *e;
+		sector_t start;
+		unsigned int n;
+
+		if (!r)
+			continue;
+		n = first_behind(r, offset);
+		if (n == r->count)
+			continue;
+		e = &r->extent[n];
+		start = ((sector_t)index << x->shift) + e->offset;
+		if (start > sector) {
+			place->run = min(count, start - sector);
+		} else {
+			place->sector = e->spare + (sector - start);
+			place->run = min(count, start + e->sectors - sector);
+			place->on_spare = true;
+		}
+		return;
+	}
+}
+
+void dmr_lookup_slow(const struct dmr_extents *x, sector_t sector, sector_t count,
+		     struct dmr_place *place)
+{
+	lookup(x, published_region, x, sector, count, place);
+}
+
+void dmr_update_begin(struct dmr_update *u, struct dmr_extents *x)
+{
+	u->extents = x;
+	INIT_LIST_HEAD(&u->regions);
+}
+
+static struct dmr_region *pending_region(const struct dmr_update *u, unsigned long index)
+{
+	struct dmr_region *r;
+
+	list_for_each_entry(r, &u->regions, pending)
+		if (r->index == index)
+			return r;
+	return NULL;
+}
+
+static const struct dmr_region *updated_region(const void *source, unsigned long index)
+{
+	const struct dmr_update *u = source;
+	const struct dmr_region *r = pending_region(u, index);
+
+	/* The one writer is the caller: nobody changes the published region meanwhile. */
+	return r ? r : rcu_dereference_protected(u->extents->region[index], true);
+}
+
+void dmr_update_lookup(const struct dmr_update *u, sector_t sector, sector_t count,
+		       struct dmr_place *place)
+{
+	lookup(u->extents, updated_region, u, sector, count, place);
+}
+
+/* The region of this update to add an extent to, with room for it. */
+static struct dmr_region *writable_region(struct dmr_update *u, unsigned long index)
+{
+	struct dmr_region *old = pending_region(u, index);
+	const struct dmr_region *from = old;
+	struct dmr_region *r;
+	unsigned int count;
+
+	if (old && old->count < old->room)
+		return old;
+	if (!from)
+		from = rcu_dereference_protected(u->extents->region[index], true);
+
+	count = from ? from->count : 0;
+	r = kvmalloc(struct_size(r, extent, count + GROWTH), GFP_NOIO);
+	if (!r)
+		return NULL;
+	r->index = index;
+	r->count = count;
+	r->room = count + GROWTH;
+	if (count)
+		memcpy(r->extent, from->extent, count * sizeof(r->extent[0]));
+	if (old) {
+		list_del(&old->pending);
+		kvfree(old);
+	}
+	list_add(&r->pending, &u->regions);
+	return r;
+}
+
+static void region_insert(struct dmr_region *r, u32 offset, sector_t spare, u32 sectors)
+{
+	unsigned int at = first_behind(r, offset);
+	struct dmr_extent *e = at ? &r->extent[at - 1] : NULL;
+
+	if (e && e->offset + e->sectors == offset && e->spare + e->sectors == spare) {
+		e->sectors += sectors;
+		return;
+	}
+	e = &r->extent[at];
+	memmove(e + 1, e, (r->count - at) * sizeof(*e));
+	e->offset = offset;
+	e->sectors = sectors;
+	e->spare = spare;
+	r->count++;
+}
+
+int dmr_update_add(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors)
+{
+	const unsigned int shift = u->extents->shift;
+
+	while (sectors) {
+		u32 offset = main & ((1ULL << shift) - 1);
+		sector_t part = min_t(sector_t, sectors, (1ULL << shift) - offset);
+		struct dmr_region *r = writable_region(u, main >> shift);
+
+		if (!r)
+			return -ENOMEM;
+		region_insert(r, offset, spare, part);
+		main += part;
+		spare += part;
+		sectors -= part;
+	}
+	return 0;
+}
+
+void dmr_update_publish(struct dmr_update *u)
+{
+	struct dmr_region *r, *next;
+
+	list_for_each_entry_safe(r, next, &u->regions, pending) {
+		struct dmr_region *old;
+
+		list_del(&r->pending);
+		old = rcu_replace_pointer(u->extents->region[r->index], r, true);
+		if (old)
+			kvfree_rcu(old, rcu);
+	}
+}
+
+void dmr_update_drop(struct dmr_update *u)
+{
+	struct dmr_region *r, *next;
+
+	list_for_each_entry_safe(r, next, &u->regions, pending)
+		kvfree(r);
+	INIT_LIST_HEAD(&u->regions);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The in-memory map: where each sector of main lives.
+ *
+ * Main is cut into regions of a power of two; a flat array holds for each region NULL
+ * (nothing remapped) or an immutable sorted array of extents. Readers need nothing but
+ * rcu_read_lock(). There is one writer at a time: it collects changes in an update,
+ * which only it can see, and publishes them all at once; publishing cannot fail.
+ */
+#ifndef DMR_EXTENTS_H
+#define DMR_EXTENTS_H
+
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/types.h>
+
+/* A part of a region that lives on spare. Offsets are in sectors. */
+struct dmr_extent {
+	u32 offset; /* from the start of the region */
+	u32 sectors;
+	sector_t spare;
+};
+
+struct dmr_region {
+	struct rcu_head rcu;
+	struct list_head pending; /* in an update; unused once published */
+	unsigned long index;
+	unsigned int count;
+	unsigned int room; /* extents that were allocated */
+	struct dmr_extent extent[];
+};
+
+struct dmr_extents {
+	unsigned int shift; /* log2 of sectors per region */
+	unsigned long regions;
+	struct dmr_region __rcu **region;
+};
+
+/* Where a range starts, and for how long that holds. */
+struct dmr_place {
+	sector_t sector; /* on the device that holds it */
+	sector_t run; /* sectors, at most those asked for */
+	bool on_spare;
+};
+
+/* Map of a main of @length sectors without any extent. -ENOMEM. */
+int dmr_extents_init(struct dmr_extents *x, sector_t length);
+/* Caller knows that no reader is left. */
+void dmr_extents_exit(struct dmr_extents *x);
+
+/* What dmr_lookup() does when a range is not wholly inside one untouched region. */
+void dmr_lookup_slow(const struct dmr_extents *x, sector_t sector, sector_t count,
+		     struct dmr_place *place);
+
+/*
+ * Where the sectors from @sector are, of @count > 0 that lie inside main. Under
+ * rcu_read_lock(). The first test is all that a disk without remaps pays.
+ */
+static inline void dmr_lookup(const struct dmr_extents *x, sector_t sector, sector_t count,
+			      struct dmr_place *place)
+{
+	unsigned long first = sector >> x->shift;
+
+	if (likely(!rcu_access_pointer(x->region[first]) &&
+		   first == (sector + count - 1) >> x->shift)) {
+		place->sector = sector;
+		place->run = count;
+		place->on_spare = false;
+		return;
+	}
+	dmr_lookup_slow(x, sector, count, place);
+}
+
+/* Changes that are not visible yet. Used by one writer at a time. */
+struct dmr_update {
+	struct dmr_extents *extents;
+	struct list_head regions;
+};
+
+void dmr_update_begin(struct dmr_update *u, struct dmr_extents *x);
+
+/*
+ * Add an extent that overlaps none. -ENOMEM, and then the update holds only a part of it: drop the
+ * update.
+ */
+int dmr_update_add(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors);
+
+/* As dmr_lookup(), with the changes of this update. */
+void dmr_update_lookup(const struct dmr_update *u, sector_t sector, sector_t count,
+		       struct dmr_place *place);
+
+void dmr_update_publish(struct dmr_update *u);
+void dmr_update_drop(struct dmr_update *u);
+
+#endif

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/align.h>
+#include <linux/device-mapper.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "store_io.h"
+
+#define DM_MSG_PREFIX "remap"
+
+/* Bios kept back for metadata, so that a commit gets on when memory is short. */
+#define RESERVED_BIOS 16
+
+#define ALL_COPIES ((1 << DMR_COPIES) - 1)
+
+int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
+{
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	s->bdev = bdev;
+	s->dirty = DMR_CLEAN;
+	if (dmr_layout_init(&s->layout, bdev_nr_sectors(bdev)) != DMR_OK)
+		return -EINVAL;
+	r = bioset_init(&s->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
+	if (r)
+		return r;
+	s->super = dmr_block_alloc();
+	if (!s->super) {
+		bioset_exit(&s->bios);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void dmr_store_exit(struct dmr_store *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->tables; i++)
+		dmr_block_free(s->table[i]);
+	kvfree(s->table);
+	dmr_block_free(s->super);
+	bioset_exit(&s->bios);
+}
+
+/* The two lowest copies of @copies. */
+static u8 first_two(u8 copies)
+{
+	u8 rest = copies & (copies - 1);
+
+	return copies & ~(rest & (rest - 1));
+}
+
+static u8 good_copies(const struct dmr_store *s)
+{
+	return ALL_COPIES & ~s->bad_copies;
+}
+
+static int write_super(struct dmr_store *s, u8 copies)
+{
+	struct dmr_wave w;
+
+	dmr_wave_begin(&w, s);
+	dmr_wave_write(&w, copies, 0, s->super);
+	return dmr_wave_end(&w);
+}
+
+static void seal_super(struct dmr_store *s, u64 generation)
+{
+	s->super->header.previous = s->super->header.generation;
+	s->super->header.generation = cpu_to_le64(generation);
+	s->super->failed_copies = cpu_to_le32(s->bad_copies);
+	dmr_seal(s->super);
+}
+
+static int enough_copies(const struct dmr_store *s)
+{
+	return dmr_store_valid_copies(s) >= DMR_SAFE_COPIES ? 0 : -EIO;
+}
+
+static int publish_super(struct dmr_store *s)
+{
+	u8 first = first_two(good_copies(s));
+	int r = write_super(s, first);
+
+	if (!r)
+		r = write_super(s, good_copies(s) & ~first);
+	return r ? r : enough_copies(s);
+}
+
+int dmr_super_commit(struct dmr_store *s)
+{
+	WRITE_ONCE(s->generation, s->generation + 1);
+	seal_super(s, s->generation);
+	return publish_super(s);
+}
+
+int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
+{
+	struct dmr_table **table = kvcalloc(tables, sizeof(*table), GFP_NOIO);
+	u32 i;
+
+	if (!table)
+		return -ENOMEM;
+	for (i = s->tables; i < tables; i++) {
+		table[i] = dmr_block_alloc();
+		if (!table[i])
+			goto no_memory;
+		dmr_table_init(table[i], s->super->header.uuid, i + 1, generation);
+	}
+	if (s->tables)
+		memcpy(table, s->table, s->tables * sizeof(*table));
+	kvfree(s->table);
+	s->table = table;
+	s->tables = tables;
+	return 0;
+
+no_memory:
+	while (i-- > s->tables)
+		dmr_block_free(table[i]);
+	kvfree(table);
+	return -ENOMEM;
+}
+
+static int write_tables(struct dmr_store *s, u32 from, u32 to, u8 copies)
+{
+	struct dmr_wave w;
+	u32 i;
+
+	dmr_wave_begin(&w, s);
+	for (i = from; i < to; i++)
+		dmr_wave_write(&w, copies, i + 1, s->table[i]);
+	return dmr_wave_end(&w);
+}
+
+int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
+{
+	int r;
+
+	dmr_super_init(s->super, &s->layout, n);
+	s->generation = 1;
+	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
+	if (!r)
+		r = write_tables(s, 0, s->tables, ALL_COPIES);
+	if (!r)
+		r = enough_copies(s);
+	return r ? r : publish_super(s);
+}
+
+/*
+ * Make the table longer: the new, empty blocks are stable in every copy before a
+ * superblock counts them. Until then nobody reads them, so no waves are needed.
+ */
+static int extend_table(struct dmr_store *s)
+{
+	u32 old = s->tables;
+	u32 new = min(old + DMR_TABLE_STEP, s->layout.table_capacity);
+	u64 digest = le64_to_cpu(s->super->digest);
+	u64 generation = s->generation + 1;
+	int r;
+	u32 i;
+
+	if (new == old)
+		return -ENOSPC;
+	r = dmr_store_grow(s, new, generation);
+	if (r)
+		return r;
+	WRITE_ONCE(s->generation, generation);
+	r = write_tables(s, old, new, good_copies(s));
+	if (!r)
+		r = enough_copies(s);
+	if (!r) {
+		for (i = old; i < new; i++)
+			digest += dmr_digest(i + 1, generation);
+		s->super->digest = cpu_to_le64(digest);
+		s->super->table_blocks = cpu_to_le32(new);
+		r = dmr_super_commit(s);
+	}
+	s->failed |= r != 0;
+	return r;
+}
+
+sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit,
+			 sector_t *start)
+{
+	u64 from = s->cursor, at;
+	u64 run;
+
+	while ((run = dmr_data_run(&s->layout, from, &at)) != 0) {
+		u64 skip = ALIGN(at, unit) - at;
+
+		if (run >= skip + unit) {
+			*start = at + skip;
+			run = min_t(u64, round_down(run - skip, unit), sectors);
+			s->cursor = *start + run;
+			return run;
+		}
+		from = at + run;
+	}
+	return 0;
+}
+
+int dmr_store_reserve(struct dmr_store *s)
+{
+	if (s->read_only)
+		return -EROFS;
+	if (!dmr_store_writable(s))
+		return -EIO;
+	if (le32_to_cpu(s->table[s->fill]->header.count) < DMR_BLOCK_ENTRIES ||
+	    s->fill + 1 < s->tables)
+		return 0;
+	return extend_table(s);
+}
+
+void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
+{
+	u32 count = le32_to_cpu(s->table[s->fill]->header.count);
+
+	if (!dmr_table_insert(s->table[s->fill], main, spare, sectors)) {
+		dmr_table_insert(s->table[++s->fill], main, spare, sectors);
+		count = 0;
+	}
+	s->dirty = min(s->dirty, s->fill);
+	count = le32_to_cpu(s->table[s->fill]->header.count) - count;
+	WRITE_ONCE(s->extents, s->extents + count);
+	WRITE_ONCE(s->remapped, s->remapped + sectors);
+}
+
+/* Give the changed table blocks their new generation; the superblock's digest follows. */
+static void seal_tables(struct dmr_store *s, u64 generation)
+{
+	u64 digest = le64_to_cpu(s->super->digest);
+	u32 i;
+
+	for (i = s->dirty; i <= s->fill; i++) {
+		struct dmr_header *h = &s->table[i]->header;
+
+		digest -= dmr_digest(i + 1, le64_to_cpu(h->generation));
+		h->previous = h->generation;
+		h->generation = cpu_to_le64(generation);
+		digest += dmr_digest(i + 1, generation);
+		dmr_seal(s->table[i]);
+	}
+	s->super->digest = cpu_to_le64(digest);
+}
+
+/*
+ * Write the changed table blocks to good copies until two hold them. No wave touches more than
+ * two of the (up to five) good instances of a block. Returns the copies in @lead.
+ */
+static int write_lead(struct dmr_store *s, u8 *lead)
+{
+	u8 next = first_two(good_copies(s));
+	int r;
+
+	*lead = 0;
+	while (next) {
+		r = write_tables(s, s->dirty, s->fill + 1, next);
+		if (r)
+			return r;
+		*lead = (*lead | next) & good_copies(s);
+		next = first_two(good_copies(s) & ~*lead);
+		if (hweight8(*lead) == 1)
+			next &= -next;
+		else if (*lead)
+			next = 0;
+	}
+	return hweight8(*lead) >= 2 ? 0 : -EIO;
+}
+
+/*
+ * The data of every remap that is entered here is stable on the spare before this is called.
+ *
+ *   wave 1: table blocks to two copies                               flush
+ *   wave 2: superblock to these two, table blocks to the others      flush
+ *   wave 3: superblock to the others                                 flush
+ *
+ * A crash in wave 1 may tear both, but the others hold the old version of every block. In wave
+ * 2 the new table blocks are stable in two copies, and the old superblock in the others; a load
+ * adopts blocks newer than its superblock, which verifies what they replaced. In
+ * wave 3 two copies are wholly new. So at each instant a good instance is left of every
+ * block of the newest version of which anybody was told, and nobody was told of a version
+ * before all of this is done.
+ *
+ * After an error it is not known what a load will find. The store commits nothing more and its
+ * owner must acknowledge no further write: one that went to main could be hidden by an entry
+ * that was stable after all.
+ */
+int dmr_store_commit(struct dmr_store *s)
+{
+	u8 lead, first;
+	struct dmr_wave w;
+	u32 i;
+	int r;
+
+	if (s->dirty == DMR_CLEAN)
+		return 0;
+
+	WRITE_ONCE(s->generation, s->generation + 1);
+	seal_tables(s, s->generation);
+	r = write_lead(s, &lead);
+	if (r)
+		goto failed;
+
+	seal_super(s, s->generation);
+	first = first_two(lead);
+	dmr_wave_begin(&w, s);
+	dmr_wave_write(&w, first, 0, s->super);
+	for (i = s->dirty; i <= s->fill; i++)
+		dmr_wave_write(&w, good_copies(s) & ~lead, i + 1, s->table[i]);
+	r = dmr_wave_end(&w);
+	if (!r)
+		r = write_super(s, good_copies(s) & ~first);
+	if (!r)
+		r = enough_copies(s);
+	if (r)
+		goto failed;
+	s->dirty = DMR_CLEAN;
+	return 0;
+
+failed:
+	DMERR("%pg: commit of generation %llu failed (%d)", s->bdev, s->generation, r);
+	s->failed = true;
+	return r;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The five copies on the spare: load, commit, health, and the allocator of replacement
+ * sectors.
+ *
+ * All functions that change the store are called by one thread at a time (the first resume,
+ * then the worker of relocate.c); the figures for status may be read at any time.
+ */
+#ifndef DMR_STORE_H
+#define DMR_STORE_H
+
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+
+#include "extents.h"
+#include "format.h"
+
+#define DMR_SAFE_COPIES 2 /* copies that must hold a remap before a write is acknowledged */
+#define DMR_CLEAN       (~0u) /* dmr_store.dirty: nothing to commit */
+
+struct dmr_store {
+	struct block_device *bdev; /* the spare */
+	struct bio_set bios; /* a bio per metadata block in flight */
+	struct dmr_layout layout;
+	struct dmr_super *super; /* as it stands on the spare, or is about to */
+	struct dmr_table **table; /* as above; table[i] is block index i + 1 */
+	u32 tables; /* initialised table blocks, entries of @table */
+	u32 fill; /* the table block that new entries go to */
+	u32 dirty; /* table blocks from this one to @fill changed since the last commit */
+	sector_t cursor; /* replacement sectors from here on are free */
+	u64 generation; /* the newest in use; the next commit takes the next one */
+	u8 bad_copies; /* bit per copy: damaged or unwritable, not written any more */
+	bool read_only; /* write nothing */
+	bool no_repair; /* write no copy that was damaged when loaded */
+	bool failed; /* a commit did not become safe: commit nothing more */
+	u64 extents; /* for status */
+	u64 remapped; /* sectors of main, for status */
+};
+
+/* Allocate what a store on @bdev needs. Reads nothing. -ENOMEM, -EINVAL: too small. */
+int dmr_store_init(struct dmr_store *s, struct block_device *bdev);
+void dmr_store_exit(struct dmr_store *s);
+
+/*
+ * Read the superblocks and elect one. 1 if all five places are zero, 0 if there is a
+ * set (the store then knows its superblock), else an error, with the reason logged. @uuid, if not
+ * NULL, is the only set that will do.
+ */
+int dmr_store_identify(struct dmr_store *s, const u8 *uuid);
+
+/* Write an empty set. Superblocks go last: after a crash it is either whole or not there. */
+int dmr_store_format(struct dmr_store *s, const struct dmr_new *n);
+
+/*
+ * After dmr_store_identify(): read and vote the table, check it as a whole, level the copies
+ * as read_only and no_repair allow, and put every extent into @x, which nobody reads yet.
+ */
+int dmr_store_load(struct dmr_store *s, struct dmr_extents *x);
+
+/*
+ * A run of at most @sectors fresh replacement sectors, a multiple of @unit sectors: its
+ * length, 0 if the spare is full, its start in @start. Never given out twice.
+ */
+sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit,
+			 sector_t *start);
+
+/*
+ * Make room for one more entry. May write, as it makes the table longer. -EIO if no commit can
+ * succeed, -EROFS, -ENOSPC, -ENOMEM, or the I/O error.
+ */
+int dmr_store_reserve(struct dmr_store *s);
+
+/* Enter a remap for the next commit, into the room that was reserved. */
+void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
+
+/* Make everything added stable in DMR_SAFE_COPIES or more. See store.c for the order. */
+int dmr_store_commit(struct dmr_store *s);
+
+static inline unsigned int dmr_store_valid_copies(const struct dmr_store *s)
+{
+	return DMR_COPIES - hweight8(READ_ONCE(s->bad_copies));
+}
+
+/* True if a commit can succeed. */
+static inline bool dmr_store_writable(const struct dmr_store *s)
+{
+	return !s->read_only && !READ_ONCE(s->failed) &&
+	       dmr_store_valid_copies(s) >= DMR_SAFE_COPIES;
+}
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Metadata blocks to and from the spare. Inside of the store.
+ */
+#ifndef DMR_STORE_IO_H
+#define DMR_STORE_IO_H
+
+#include <linux/atomic.h>
+#include <linux/completion.h>
+
+#include "store.h"
+
+/* A metadata block in memory is one page. NULL if there is none. */
+void *dmr_block_alloc(void);
+void dmr_block_free(void *block);
+
+/* Read @count (at most BIO_MAX_VECS) neighbouring blocks from @index of @copy. -errno. */
+int dmr_blocks_read(struct dmr_store *s, unsigned int copy, u32 index, void *const *block,
+		    unsigned int count);
+
+/* Writes in flight together, and which copies they failed on. */
+struct dmr_wave {
+	struct dmr_store *store;
+	atomic_t pending;
+	struct completion done;
+	struct dmr_wave_copy {
+		struct dmr_wave *wave;
+		blk_status_t status;
+	} copy[DMR_COPIES];
+};
+
+void dmr_wave_begin(struct dmr_wave *w, struct dmr_store *s);
+/* Send @block to @index of each copy in @copies. It must not change until the wave has ended. */
+void dmr_wave_write(struct dmr_wave *w, u8 copies, u32 index, void *block);
+/*
+ * Wait for all of it and flush the spare. Copies that a write failed on become bad_copies.
+ * Error only of the flush: then nothing is known to be stable.
+ */
+int dmr_wave_end(struct dmr_wave *w);
+
+/* Make s->table @tables long in memory; the new blocks are empty and of @generation. -ENOMEM. */
+int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
+
+/*
+ * Seal the superblock as the next generation and write it in two waves, so that a good one is left
+ * whatever tears. The error of a flush, or -EIO if fewer than two copies hold it.
+ */
+int dmr_super_commit(struct dmr_store *s);
+
+#endif

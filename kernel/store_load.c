@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From whatever five copies there are to one table, and back to five level copies.
+ */
+#include <linux/device-mapper.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/timekeeping.h>
+
+#include "store_io.h"
+
+#define DM_MSG_PREFIX "remap"
+
+/* Table blocks that are read at once from each copy. */
+#define BATCH 32
+
+/* What is wrong with one table block, bit per copy. */
+struct damage {
+	u8 stale; /* valid, but older than the winner */
+	u8 invalid;
+};
+
+struct loader {
+	struct dmr_store *store;
+	struct damage super;
+	struct damage *table; /* per table block */
+	struct dmr_tally tally;
+	void *scratch[BATCH];
+};
+
+static int identify(struct dmr_store *s, struct dmr_super *super[DMR_COPIES], const u8 *uuid)
+{
+	enum dmr_fault fault[DMR_COPIES];
+	bool empty = true, readable = false;
+	int winner;
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++) {
+		if (dmr_blocks_read(s, i, 0, (void **)&super[i], 1))
+			fault[i] = DMR_UNREADABLE;
+		else
+			fault[i] = dmr_super_check(super[i], bdev_nr_sectors(s->bdev));
+		empty &= fault[i] == DMR_EMPTY;
+		readable |= fault[i] != DMR_UNREADABLE;
+		if (fault[i] == DMR_BAD_FEATURE) {
+			DMERR("%pg: %s", s->bdev, dmr_fault_text(fault[i]));
+			return -EOPNOTSUPP;
+		}
+	}
+	if (empty)
+		return 1;
+
+	winner = dmr_super_elect((const struct dmr_super *const *)super, fault, uuid);
+	if (winner < 0) {
+		for (i = 0; i < DMR_COPIES; i++)
+			DMERR("%pg: superblock %d: %s", s->bdev, i, dmr_fault_text(fault[i]));
+		return readable ? -EUCLEAN : -EIO;
+	}
+	memcpy(s->super, super[winner], DMR_BLOCK_SIZE);
+	s->bad_copies = 0;
+	for (i = 0; i < DMR_COPIES; i++)
+		if (fault[i] != DMR_OK)
+			s->bad_copies |= 1 << i;
+	return 0;
+}
+
+/* A spare that was enlarged has its copies where they were: follow the first valid superblock. */
+static void follow_layout(struct dmr_store *s, struct dmr_super *super[DMR_COPIES])
+{
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++) {
+		if (dmr_blocks_read(s, i, 0, (void **)&super[i], 1) ||
+		    dmr_super_check(super[i], bdev_nr_sectors(s->bdev)) != DMR_OK)
+			continue;
+		dmr_layout_init(&s->layout, le64_to_cpu(super[i]->spare_sectors));
+		return;
+	}
+}
+
+int dmr_store_identify(struct dmr_store *s, const u8 *uuid)
+{
+	struct dmr_super *super[DMR_COPIES];
+	int r = -ENOMEM;
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		super[i] = dmr_block_alloc();
+	if (super[0] && super[1] && super[2] && super[3] && super[4]) {
+		follow_layout(s, super);
+		r = identify(s, super, uuid);
+	}
+	for (i = 0; i < DMR_COPIES; i++)
+		dmr_block_free(super[i]);
+	if (!r && le32_to_cpu(s->super->state) == DMR_STATE_SUPERSEDED) {
+		DMERR("%pg: another spare took this one's place", s->bdev);
+		r = -EINVAL;
+	}
+	return r;
+}
+
+/* Count the instances of table blocks [@from, @from + @count) in @copy, keeping those that lead. */
+static void vote_copy(struct loader *l, unsigned int copy, u32 from, u32 count,
+		      struct dmr_vote *vote)
+{
+	struct dmr_store *s = l->store;
+	bool whole = !dmr_blocks_read(s, copy, from + 1, l->scratch, count);
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		if (!whole && dmr_blocks_read(s, copy, from + i + 1, &l->scratch[i], 1))
+			continue;
+		if (dmr_table_check(l->scratch[i], s->super, from + i + 1) != DMR_OK)
+			continue;
+		if (dmr_vote_add(&vote[i], s->super, copy, l->scratch[i])) {
+			void *best = l->scratch[i];
+
+			l->scratch[i] = s->table[from + i];
+			s->table[from + i] = best;
+		}
+	}
+}
+
+static int vote_tables(struct loader *l)
+{
+	struct dmr_store *s = l->store;
+	struct dmr_vote vote[BATCH];
+	enum dmr_fault fault;
+	u32 from, i;
+
+	dmr_tally_init(&l->tally, s->super);
+	for (from = 0; from < s->tables; from += BATCH) {
+		u32 count = min_t(u32, BATCH, s->tables - from);
+		unsigned int copy;
+
+		for (i = 0; i < count; i++)
+			dmr_vote_init(&vote[i]);
+		for (copy = 0; copy < DMR_COPIES; copy++)
+			vote_copy(l, copy, from, count, vote);
+		for (i = 0; i < count; i++) {
+			dmr_tally_add(&l->tally, s->super, from + i + 1, &vote[i]);
+			l->table[from + i].stale = vote[i].valid & ~vote[i].holders;
+			l->table[from + i].invalid = ~vote[i].valid & ((1 << DMR_COPIES) - 1);
+		}
+		cond_resched();
+	}
+	fault = dmr_tally_verdict(&l->tally, s->super);
+	if (fault == DMR_OK)
+		return 0;
+	DMERR("%pg: remap table: %s", s->bdev, dmr_fault_text(fault));
+	return -EUCLEAN;
+}
+
+static int compare_main(const void *a, const void *b)
+{
+	u64 x = le64_to_cpu(((const struct dmr_entry *)a)->main);
+	u64 y = le64_to_cpu(((const struct dmr_entry *)b)->main);
+
+	return x < y ? -1 : x > y;
+}
+
+static int compare_spare(const void *a, const void *b)
+{
+	u64 x = le64_to_cpu(((const struct dmr_entry *)a)->spare);
+	u64 y = le64_to_cpu(((const struct dmr_entry *)b)->spare);
+
+	return x < y ? -1 : x > y;
+}
+
+static bool overlapping(struct dmr_entry *entry, u64 count, bool by_main)
+{
+	u64 i;
+
+	sort(entry, count, sizeof(*entry), by_main ? compare_main : compare_spare, NULL);
+	for (i = 1; i < count; i++)
+		if (dmr_entries_overlap(&entry[i - 1], &entry[i], by_main))
+			return true;
+	return false;
+}
+
+/* Fill the map from entries sorted by main; in parts, so that an update stays small. */
+static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 count)
+{
+	struct dmr_update u;
+	int r = 0;
+	u64 i;
+
+	dmr_update_begin(&u, x);
+	for (i = 0; i < count && !r; i++) {
+		r = dmr_update_add(&u, le64_to_cpu(entry[i].main), le64_to_cpu(entry[i].spare),
+				   le32_to_cpu(entry[i].sectors));
+		if (i % DMR_BLOCK_ENTRIES == 0)
+			dmr_update_publish(&u);
+	}
+	dmr_update_publish(&u);
+	return r;
+}
+
+static int check_and_map(struct dmr_store *s, struct dmr_entry *entry, struct dmr_extents *x)
+{
+	u64 n = 0;
+	u32 i;
+
+	for (i = 0; i < s->tables; i++) {
+		u32 count = le32_to_cpu(s->table[i]->header.count);
+
+		memcpy(entry + n, s->table[i]->entry, count * sizeof(*entry));
+		n += count;
+		if (count)
+			s->fill = i;
+	}
+	if (overlapping(entry, n, false)) {
+		DMERR("%pg: remap table: %s", s->bdev, dmr_fault_text(DMR_OVERLAP_SPARE));
+		return -EUCLEAN;
+	}
+	if (n)
+		s->cursor = le64_to_cpu(entry[n - 1].spare) + le32_to_cpu(entry[n - 1].sectors);
+	if (overlapping(entry, n, true)) {
+		DMERR("%pg: remap table: %s", s->bdev, dmr_fault_text(DMR_OVERLAP_MAIN));
+		return -EUCLEAN;
+	}
+	for (i = 0; i < n; i++)
+		s->remapped += le32_to_cpu(entry[i].sectors);
+	s->extents = n;
+	return fill_map(x, entry, n);
+}
+
+static int build_map(struct dmr_store *s, struct dmr_extents *x)
+{
+	struct dmr_entry *entry;
+	u64 n = 0;
+	u32 i;
+	int r;
+
+	for (i = 0; i < s->tables; i++)
+		n += le32_to_cpu(s->table[i]->header.count);
+	entry = kvmalloc_array(n + 1, sizeof(*entry), GFP_KERNEL);
+	if (!entry)
+		return -ENOMEM;
+	r = check_and_map(s, entry, x);
+	kvfree(entry);
+	return r;
+}
+
+/*
+ * Which copies of a block to write. A copy that lags behind after a crash is always
+ * brought level; one that is damaged only if repair is allowed.
+ */
+static u8 to_mend(const struct dmr_store *s, const struct damage *d)
+{
+	return s->no_repair ? d->stale & ~s->bad_copies : d->stale | d->invalid;
+}
+
+/* Write the winners over what is not current, one batch at a time, and read them back. */
+static int level_tables(struct loader *l, u8 *mended)
+{
+	struct dmr_store *s = l->store;
+	u32 from, i;
+
+	for (from = 0; from < s->tables; from += BATCH) {
+		u32 to = min_t(u32, from + BATCH, s->tables);
+		unsigned int copy;
+		struct dmr_wave w;
+		int r;
+
+		dmr_wave_begin(&w, s);
+		for (i = from; i < to; i++)
+			dmr_wave_write(&w, to_mend(s, &l->table[i]), i + 1, s->table[i]);
+		r = dmr_wave_end(&w);
+		if (r)
+			return r;
+		for (i = from; i < to; i++) {
+			u8 mend = to_mend(s, &l->table[i]);
+
+			*mended |= mend;
+			for (copy = 0; copy < DMR_COPIES; copy++) {
+				if (!(mend & 1 << copy))
+					continue;
+				if (dmr_blocks_read(s, copy, i + 1, l->scratch, 1) ||
+				    memcmp(l->scratch[0], s->table[i], DMR_BLOCK_SIZE))
+					s->bad_copies |= 1 << copy;
+			}
+		}
+	}
+	return 0;
+}
+
+static void note_bad_copies(struct loader *l)
+{
+	struct dmr_store *s = l->store;
+	u8 bad = l->super.invalid;
+	u32 i;
+
+	for (i = 0; i < s->tables; i++)
+		bad |= l->table[i].invalid;
+	/* What is about to be mended is not bad, unless mending it fails. */
+	s->bad_copies = s->no_repair || s->read_only ? bad : 0;
+}
+
+/*
+ * Bring all copies level before any I/O is served. Only instances that are not current are
+ * written over, so nothing good is at stake; then the superblock follows in its waves, also when
+ * it adopts blocks newer than itself.
+ */
+static int level(struct loader *l)
+{
+	struct dmr_store *s = l->store;
+	bool superblocks = l->tally.tail || to_mend(s, &l->super);
+	u8 mended = 0;
+	int r = level_tables(l, &mended);
+
+	if (r)
+		return r;
+	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)
+		return 0;
+
+	if (mended || to_mend(s, &l->super)) {
+		s->super->repairs = cpu_to_le64(le64_to_cpu(s->super->repairs) + 1);
+		s->super->last_repair = cpu_to_le64(ktime_get_real_seconds());
+		DMINFO("%pg: metadata copies brought level, %u/5 valid", s->bdev,
+		       dmr_store_valid_copies(s));
+	}
+	s->super->digest = cpu_to_le64(l->tally.adopted);
+	return dmr_super_commit(s);
+}
+
+static int load(struct loader *l, struct dmr_extents *x)
+{
+	struct dmr_store *s = l->store;
+	int r = vote_tables(l);
+
+	if (!r)
+		r = build_map(s, x);
+	if (r)
+		return r;
+	note_bad_copies(l);
+	/*
+	 * One generation is skipped, so that what a commit left in a copy that cannot be
+	 * read today is not mistaken for what the next one writes.
+	 */
+	s->generation = l->tally.newest + 1;
+	if (!s->read_only)
+		r = level(l);
+	/* On thin ice the set is still good for what needs no commit. */
+	return dmr_store_writable(s) ? r : 0;
+}
+
+int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
+{
+	struct loader *l = kzalloc(sizeof(*l), GFP_KERNEL);
+	int r = -ENOMEM;
+	unsigned int i;
+
+	if (!l)
+		return r;
+	if (dmr_super_read_only(s->super) && !s->read_only) {
+		DMERR("%pg: unknown feature: the set can only be opened read-only", s->bdev);
+		r = -EROFS;
+		goto out;
+	}
+	l->store = s;
+	l->super.invalid = s->bad_copies;
+	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
+	if (r)
+		goto out;
+	r = -ENOMEM;
+	l->table = kvcalloc(s->tables, sizeof(*l->table), GFP_KERNEL);
+	if (!l->table)
+		goto out;
+	for (i = 0; i < BATCH; i++) {
+		l->scratch[i] = dmr_block_alloc();
+		if (!l->scratch[i])
+			goto out;
+	}
+	r = load(l, x);
+out:
+	for (i = 0; i < BATCH; i++)
+		if (l->scratch[i])
+			dmr_block_free(l->scratch[i]);
+	kvfree(l->table);
+	kfree(l);
+	return r;
+}
