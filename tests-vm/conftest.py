@@ -7,10 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import paths
+from harness import ackwriter, paths
+from harness.cache import guest_program
 from harness.debian import debian
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
+
+GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter")}
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +24,8 @@ def tree():
 
 @pytest.fixture(scope="session")
 def bare_lane(tree):
-    """The fast lane without anything of ours."""
-    return build_fast_lane(tree)
+    """The fast lane without dm-remap."""
+    return build_fast_lane(tree, GUEST_PROGRAMS)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +38,7 @@ def products(tree):
 @pytest.fixture(scope="session")
 def fast_lane(tree, products):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
-    return build_fast_lane(tree, products)
+    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products})
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
+ln -s /busybox/modprobe /sbin/modprobe
 ln -s /proc/mounts /etc/mtab
 echo 'root:x:0:0:root:/:/bin/sh' > /etc/passwd
 for module in {modules}; do modprobe $module; done

@@ -105,6 +105,13 @@ class Machine:
             self.qemu.wait()
             self._forget()
 
+    def cut_after(self, operations):
+        """Has the power cut by the n-th write or flush from now, of all disks; see wait_cut()."""
+        self.server.cut_after(operations)
+
+    def wait_cut(self, timeout=120):
+        self.server.wait_cut(timeout)
+
     def power_cut(self, seed):
         """
         Cuts the power of the machine and its disks now, if cut_after() has not done so.
@@ -140,6 +147,10 @@ class Machine:
     def run(self, command, timeout=60, check=True, stdin=b""):
         """Runs a shell command; see Guest.run."""
         return self.guest.run(command, timeout, check, stdin)
+
+    def spawn(self, command, stdin=b""):
+        """Starts a shell command; its Job.wait(timeout) has the Result."""
+        return self.guest.start(command, stdin)
 
     def put(self, path, content):
         """Writes a file in the guest."""

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The target alone, by dmsetup: failed writes are moved, and nothing else is."""
+
+import pytest
+
+from harness.errors import CommandFailed
+from harness.machine import Machine
+from harness.remap import Remap
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def boot(fast_lane):
+    """boot(disk, ...): the fast lane with these disks, running."""
+    def machine(*disks):
+        vm = Machine(fast_lane, disks)
+        vm.__enter__()
+        running.append(vm)
+        vm.boot()
+        return vm
+    running = []
+    yield machine
+    for vm in running:
+        vm.__exit__(None, None, None)
+
+
+def write_random(vm, dev, megabytes=1, at=0):
+    """Writes random data in requests of 1 MiB past the page cache and keeps a copy."""
+    vm.run(f"dd if=/dev/urandom of=/tmp/data bs=1M count={megabytes} status=none;"
+           f"dd if=/tmp/data of={dev} bs=1M seek={at} oflag=direct conv=fsync status=none")
+
+
+def assert_reads_back(vm, dev, megabytes=1, at=0):
+    vm.run(f"dd if={dev} bs=1M skip={at} count={megabytes} iflag=direct status=none"
+           " | cmp - /tmp/data")
+
+
+@pytest.mark.parametrize("bus, kind", [("scsi", "medium"), ("scsi", "io"), ("virtio", "io")])
+@pytest.mark.parametrize("bad", [[2048 + 777], [2048 + 5, 2048 + 1000, 2048 + 2047]],
+                         ids=["one", "three"])
+def test_only_the_bad_sectors_of_a_large_write_move(boot, new_disk, bus, kind, bad):
+    main, spare = new_disk("64M", bus=bus), new_disk("16M")
+    for sector in bad:
+        main.bad_sectors(sector, kind=kind)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev, at=1)
+        assert_reads_back(vm, dev.dev, at=1)
+        status = dev.status()
+        assert (status.remapped, status.extents) == (len(bad), len(bad))
+        assert (status.mode, status.health, status.valid_copies) == ("rw", "ok", "5/5")
+    data = vm.run("sha256sum < /tmp/data")
+    vm.shutdown()
+
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        assert vm.run(f"dd if={dev.dev} bs=1M skip=1 count=1 status=none | sha256sum") == data
+        again = dev.status()
+        assert (again.remapped, again.extents) == (len(bad), len(bad))
+
+
+def test_a_4k_disk_moves_whole_blocks(boot, new_disk):
+    main, spare = new_disk("64M", block_size=4096), new_disk("16M", block_size=4096)
+    main.bad_sectors(1003, kind="io")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev)
+        assert_reads_back(vm, dev.dev)
+        assert (dev.status().remapped, dev.status().extents) == (8, 1)
+
+
+def test_neighbours_become_one_extent(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(100, count=40)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev)
+        assert_reads_back(vm, dev.dev)
+        assert (dev.status().remapped, dev.status().extents) == (40, 1)
+
+
+def test_a_bad_place_on_the_spare_is_passed_over(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(100)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare):
+        pass  # formats the spare
+    first_place = int(vm.run(f"dmremap examine {spare.dev} --json | tr ',' '\\n'"
+                             " | sed -n 's/.*\"length_bytes\": *//p' | head -n 1")) // 512
+    spare.bad_sectors(first_place, count=2)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev)
+        assert_reads_back(vm, dev.dev)
+        assert dev.status().remapped == 1
+
+
+def test_named_sectors_move_with_their_data(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev, megabytes=4)
+        dev.message("remap 1000 3000")
+        vm.run(f"dd if=/dev/zero of={main.dev} bs=512 seek=1000 count=3000 oflag=direct status=none")
+        assert_reads_back(vm, dev.dev, megabytes=4)
+        assert dev.status().remapped == 3000
+        dev.message("remap 900 200")
+        assert dev.status().remapped == 3100
+        for wrong in ("remap", "remap 1", "remap 131072 1", "remap 0 0", "remap 131071 2",
+                      "remap x 1", "nonsense"):
+            with pytest.raises(CommandFailed):
+                dev.message(wrong)
+        assert dev.status().remapped == 3100
+
+
+def test_writes_go_on_while_their_sectors_move(boot, new_disk):
+    """A move that misses a write in flight would bring old data back."""
+    main, spare = new_disk("64M"), new_disk("32M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run("dd if=/dev/urandom of=/tmp/data bs=1M count=4 status=none")
+        vm.run(f"""
+            (while [ ! -e /tmp/moved ]; do
+                dd if=/tmp/data of={dev.dev} bs=4k oflag=direct status=none || echo failed
+                dd if=/dev/zero of={dev.dev} bs=64k count=64 oflag=direct status=none || echo failed
+            done; dd if=/tmp/data of={dev.dev} bs=4k oflag=direct status=none) > /tmp/writer 2>&1 &
+            dmsetup message r0 0 remap 0 8192; moved=$?
+            touch /tmp/moved; wait; cat /tmp/writer; exit $moved""", timeout=120)
+        assert vm.run("cat /tmp/writer") == ""
+        assert_reads_back(vm, dev.dev, megabytes=4)
+        assert dev.status().remapped == 8192
+
+
+def test_table_round_trips_and_reload_keeps_remaps(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(100)
+    uuid = "6d5f1c3e-91d3-4d0c-9d0b-6f2a4a8e2b11"
+    vm = boot(main, spare)
+    with Remap(vm, main, spare, args=f"2 uuid {uuid}") as dev:
+        write_random(vm, dev.dev)
+        table = vm.run("dmsetup table r0")
+        assert table.endswith(f" 2 uuid {uuid}\n")
+        vm.run(f"echo '{table}' | dmsetup reload r0; dmsetup suspend r0; dmsetup resume r0")
+        assert dev.status().remapped == 1
+        assert vm.run("dmsetup table r0") == table
+        assert_reads_back(vm, dev.dev)
+        vm.run("dmsetup suspend r0; dmsetup resume r0")
+        assert dev.status().remapped == 1
+
+
+def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
+    main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("1M")
+    small = new_disk("64K")
+    vm = boot(main, spare, other, small)
+
+    def refused(spare, args="", reason=""):
+        before = vm.run(f"sha256sum < {spare.dev}")
+        with pytest.raises(CommandFailed):
+            with Remap(vm, main, spare, args):
+                pass
+        assert vm.run(f"sha256sum < {spare.dev}") == before
+        assert reason in vm.run("dmesg | tail -n 20")
+
+    vm.run(f"mkfs.ext4 -q {other.dev}")
+    refused(other, reason="not dm-remap metadata")
+    refused(small, reason="too small")
+    refused(main, reason="overlap")
+    with Remap(vm, main, spare):
+        pass
+    refused(spare, args="2 uuid 11111111-2222-3333-4444-555555555555",
+            reason="belongs to another set")
+    refused(spare, args="1 nonsense", reason="Invalid optional arguments")
+
+
+def test_a_full_spare_fails_the_write_and_keeps_what_was_moved(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("1M")
+    main.bad_sectors(4096, count=2048)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        usable = dev.status().usable
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            write_random(vm, dev.dev, megabytes=2, at=2)
+        status = dev.status()
+        assert status.mode == "rw"
+        assert 0 < status.remapped <= usable
+        write_random(vm, dev.dev, megabytes=1, at=8)
+        assert_reads_back(vm, dev.dev, megabytes=1, at=8)
+
+
+def test_a_read_only_device_writes_nothing(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(100)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev)
+    before = vm.run(f"sha256sum < {spare.dev}")
+    with Remap(vm, main, spare, options="--readonly") as dev:
+        assert dev.status().mode == "ro"
+        assert_reads_back(vm, dev.dev)
+        with pytest.raises(CommandFailed):
+            dev.message("remap 0 8")
+    assert vm.run(f"sha256sum < {spare.dev}") == before
