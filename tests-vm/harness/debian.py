@@ -33,9 +33,10 @@ class Tree:
         return self.path / "lib/modules" / self.release
 
     def run(self, *argv):
-        """Runs a command inside; its /proc and /dev end with its mount namespace."""
+        """Runs a command inside. Its mounts, also a /tmp of its own, end with its mount namespace."""
         root = shlex.quote(str(self.path))
-        mounts = f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev"
+        mounts = (f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && "
+                  f"mount -t tmpfs tmp {root}/tmp")
         return execute("unshare", "--mount", "sh", "-c", f'{mounts} && exec chroot {root} "$@"',
                        "sh", *argv)
 

@@ -216,9 +216,8 @@ def copy_sparse(source, target):
         end = 0
         while (start := _seek(old, end, os.SEEK_DATA, size)) < size:
             end = _seek(old, start, os.SEEK_HOLE, size)
-            old.seek(start)
-            new.seek(start)
-            _copy(old, new, end - start)
+            while start < end:
+                start += os.copy_file_range(old.fileno(), new.fileno(), end - start, start, start)
 
 
 def _seek(file, offset, whence, size):
@@ -226,10 +225,3 @@ def _seek(file, offset, whence, size):
         return os.lseek(file.fileno(), offset, whence)
     except OSError:
         return size
-
-
-def _copy(old, new, length):
-    while length:
-        data = old.read(min(length, 1 << 20))
-        new.write(data)
-        length -= len(data)

@@ -14,7 +14,6 @@ import threading
 from random import Random
 
 from .errors import TimedOut
-from .paths import scratch
 from .powerloss import VolatileDisk
 
 OPTION_MAGIC = b"IHAVEOPT"
@@ -54,8 +53,7 @@ class Server:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def add(self, disk):
-        view = scratch() / f"{disk.node}-view.img"
-        self._exports[disk.node] = disk, VolatileDisk(disk.path, view, disk.write_through)
+        self._exports[disk.node] = disk, VolatileDisk(disk.path, disk.write_through)
 
     # --- power ---
 

@@ -8,50 +8,69 @@ between sectors, or not at all, whatever became of the writes before it.
 """
 
 import os
+from collections import defaultdict
 
-from .disk import SECTOR, copy_sparse
+from .disk import SECTOR
 
 CHUNK = 1 << 20
+PAGE = 32 << 10
 
 
 class Write:
-    """A write in the cache; data None stands for zeroes."""
+    """A write in the cache; data None stands for zeroes. Safe means that it can't be lost."""
 
-    __slots__ = ("offset", "length", "data", "safe")
+    __slots__ = ("number", "offset", "end", "data", "safe")
 
-    def __init__(self, offset, length, data):
+    def __init__(self, number, offset, length, data):
+        self.number = number
         self.offset = offset
-        self.length = length
+        self.end = offset + length
         self.data = data
         self.safe = False
 
-    def apply(self, file, start=0, end=None):
-        """Puts the bytes from start to end of this write into an image."""
-        end = self.length if end is None else end
+    @property
+    def pages(self):
+        return range(self.offset // PAGE, -(-self.end // PAGE))
+
+    def bytes(self, start, end):
         if self.data is None:
-            _zero(file, self.offset + start, end - start)
+            return bytes(end - start)
+        return memoryview(self.data)[start - self.offset:end - self.offset]
+
+    def apply(self, file, start=None, end=None):
+        """Puts this write, or its bytes from start to end, into an image."""
+        start = self.offset if start is None else start
+        end = self.end if end is None else end
+        if self.data is None:
+            _zero(file, start, end)
         else:
-            os.pwrite(file, memoryview(self.data)[start:end], self.offset + start)
+            os.pwrite(file, self.bytes(start, end), start)
 
 
 class VolatileDisk:
-    def __init__(self, image, view, write_through=False):
-        """`image` is the medium; what the guest reads, `view`, starts as a copy of it."""
-        self._view_path = view
-        copy_sparse(image, view)
+    """An image, the medium, with a cache of writes that are not on it yet."""
+
+    def __init__(self, image, write_through=False):
         self._medium = os.open(image, os.O_RDWR)
-        self._view = os.open(view, os.O_RDWR)
         self._write_through = write_through
         self._cache = []
-        self._flushed = 0
-
-    @property
-    def received(self):
-        """How many writes there have been: an instant, for flush()."""
-        return self._flushed + len(self._cache)
+        self._by_page = defaultdict(list)
+        self.received = 0
 
     def read(self, offset, length):
-        return os.pread(self._view, length, offset)
+        """What the medium has, with the writes in the cache laid over it."""
+        end = offset + length
+        data = os.pread(self._medium, length, offset)
+        cached = {write.number: write for page in range(offset // PAGE, -(-end // PAGE))
+                  for write in self._by_page.get(page, ())}
+        if not cached:
+            return data
+        data = bytearray(data)
+        for _, write in sorted(cached.items()):
+            first, last = max(offset, write.offset), min(end, write.end)
+            if first < last:
+                data[first - offset:last - offset] = write.bytes(first, last)
+        return bytes(data)
 
     def write(self, offset, length, data):
         """
@@ -59,21 +78,29 @@ class VolatileDisk:
 
         It stays in the cache even then: a flush brings all to the medium in their order.
         """
-        write = Write(offset, length, data)
-        write.apply(self._view)
+        write = Write(self.received, offset, length, data)
+        self.received += 1
         if self._write_through:
             write.apply(self._medium)
-        else:
-            self._cache.append(write)
+            return write
+        self._cache.append(write)
+        for page in write.pages:
+            self._by_page[page].append(write)
         return write
 
     def flush(self, instant):
-        """Makes what was received before an instant stable."""
-        count = max(0, instant - self._flushed)
-        for write in self._cache[:count]:
+        """Makes stable what was received before an instant, an earlier value of `received`."""
+        covered = 0
+        for write in self._cache:
+            if write.number >= instant:
+                break
             write.apply(self._medium)
-        del self._cache[:count]
-        self._flushed += count
+            covered += 1
+            for page in write.pages:
+                self._by_page[page].remove(write)
+                if not self._by_page[page]:
+                    del self._by_page[page]
+        del self._cache[:covered]
 
     def lose_power(self, random):
         """
@@ -92,29 +119,25 @@ class VolatileDisk:
             else:
                 _tear(write, self._medium, luck, random)
         self._cache.clear()
+        self._by_page.clear()
 
     def close(self):
         """Ends without a power cut: a cache that has power is written out."""
-        for write in self._cache:
-            write.apply(self._medium)
+        self.flush(self.received)
         os.close(self._medium)
-        os.close(self._view)
-        os.unlink(self._view_path)
 
 
 def _tear(write, file, luck, random):
     """Applies some of a write's sectors; of a long one, some of a few runs of sectors."""
-    sectors = write.length // SECTOR
-    cuts = random.sample(range(1, sectors), min(7, sectors - 1))
-    edges = [0, *(cut * SECTOR for cut in sorted(cuts)), write.length]
-    for start, end in zip(edges, edges[1:]):
+    sectors = range(write.offset + SECTOR, write.end, SECTOR)
+    cuts = sorted(random.sample(sectors, min(7, len(sectors))))
+    for start, end in zip([write.offset, *cuts], [*cuts, write.end]):
         if random.random() < luck:
             write.apply(file, start, end)
 
 
-def _zero(file, offset, length):
+def _zero(file, offset, end):
     """Writes zeroes where an image has data: holes read as zeroes already."""
-    end = offset + length
     while offset < end:
         try:
             offset = os.lseek(file, offset, os.SEEK_DATA)

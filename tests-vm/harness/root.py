@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The boot lane: a real Debian system on a real partition of a disk, started by dracut's initramfs."""
+
+from pathlib import Path
+
+from .cache import cached, digest, execute, guest_program
+from .debian import put
+from .disk import SECTOR, copy_sparse, size_in_bytes
+from .initramfs import Boot
+
+ROOT_UUID = "5c0ffee0-0000-4000-8000-00000000f500"
+ROOT_LABEL = "debian-root"
+ROOT_PARTUUID = "5c0ffee0-0000-4000-8000-000000000001"
+DISK_UUID = "5c0ffee0-0000-4000-8000-000000000000"
+ROOT_START = 1 << 20
+
+# As an init: hands over to the command agent as soon as there is a root.
+LEAN_INIT = """#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mountpoint -q /proc || mount -t proc proc /proc
+mountpoint -q /sys || mount -t sysfs sysfs /sys
+mountpoint -q /dev || mount -t devtmpfs dev /dev
+mountpoint -q /run || mount -t tmpfs run /run
+mount -o remount,rw /
+exec /usr/sbin/guest-agent /dev/ttyS1
+"""
+
+AGENT_UNIT = """[Unit]
+Description=Command agent of the VM tests
+After=multi-user.target
+
+[Service]
+ExecStart=/usr/sbin/guest-agent /dev/ttyS1
+"""
+
+
+def guest_files():
+    """What the harness needs in every root."""
+    return {
+        "/usr/sbin/guest-agent": guest_program("agent"),
+        "/usr/sbin/ackwriter": guest_program("ackwriter"),
+        "/usr/sbin/lean-init": LEAN_INIT,
+        "/etc/systemd/system/guest-agent.service": AGENT_UNIT,
+        "/etc/systemd/system/multi-user.target.d/agent.conf": "[Unit]\nWants=guest-agent.service\n",
+        "/etc/machine-id": "5c0ffee0000040008000000000000000\n",
+        "/etc/hostname": "guest\n",
+        "/etc/fstab": "",
+    }
+
+
+DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "dm-remap", "virtio_rng")
+SYSTEMD = ("systemd", "systemd-initrd", "dracut-systemd")
+
+
+def dracut(tree, *options, systemd=True, drivers=DRIVERS, files=()):
+    """
+    An initramfs made by the tree's own dracut.
+
+    `files` are put into the system before, such as /etc/dm-remap.conf, without
+    becoming part of the tree. `drivers=()` takes all that dracut would take.
+    """
+    options = ["--no-hostonly", "--no-compress", *options]
+    if drivers:
+        options += ["--drivers", " ".join(drivers)]
+    if not systemd:
+        options += ["--omit", " ".join(SYSTEMD)]
+    key = digest(str(tree.path), options, sorted(dict(files).items()))
+    return cached("dracut", key, lambda path: _dracut(path, tree, options, dict(files)))
+
+
+def _dracut(path, tree, options, files):
+    """Runs dracut on a writable view of the tree: what is changed there is gone afterwards."""
+    script = "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\n"
+                     for place, content in files.items())
+    script += 'dracut --quiet --tmpdir /tmp "$@" /tmp/initramfs >&2 && cat /tmp/initramfs'
+    path.write_bytes(tree.run("sh", "-ec", script, "sh", *options, "--kver", tree.release))
+
+
+def root_image(tree, size="1G", spare=None):
+    """A disk's image with the tree as its first partition and, if asked for, a blank second one."""
+    key = digest(str(tree.path), size, spare)
+    return cached("roots", key, lambda path: _image(path, tree, size, spare))
+
+
+def _image(path, tree, size, spare):
+    root = size_in_bytes(size)
+    parts = [f"start={ROOT_START // SECTOR}, size={root // SECTOR}, uuid={ROOT_PARTUUID}, name=root"]
+    if spare:
+        parts.append(f"size={size_in_bytes(spare) // SECTOR}, name=spare")
+    with open(path, "wb") as image:
+        image.truncate(root + 2 * ROOT_START + size_in_bytes(spare or 0))
+    table = "\n".join(["label: gpt", f"label-id: {DISK_UUID}", *parts])
+    execute("sfdisk", "--quiet", path, input=table.encode())
+    execute("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U", ROOT_UUID, "-L", ROOT_LABEL,
+            "-d", tree.path, "-E", f"offset={ROOT_START}", path, f"{root >> 10}k")
+
+
+def boot_lane(tree, initrd, root=f"PARTUUID={ROOT_PARTUUID}", lean=True):
+    """The boot of a root image. Lean starts only the command agent, else all of systemd."""
+    init = "init=/usr/sbin/lean-init" if lean else ""
+    return Boot(tree.kernel, Path(initrd), f"root={root} rw {init}")
