@@ -168,6 +168,29 @@ static void layout_example(void **state)
 	assert_memory_equal(l.copy_sector, copy_sector, sizeof(copy_sector));
 }
 
+/* The known answers of docs/format.md: what is on disks already must stay readable. */
+static void known_answers(void **state)
+{
+	__u8 uuid[DMR_UUID_SIZE];
+	struct dmr_table t;
+	int i;
+
+	(void)state;
+	for (i = 0; i < DMR_UUID_SIZE; i++)
+		uuid[i] = i * 0x11;
+	dmr_table_init(&t, uuid, 1, 1);
+	assert_int_equal(le64_to_cpu(t.checksum), 0x45d3255c9df1261aULL);
+	assert_int_equal(dmr_digest(1, 1), 0xed7aead4b89ab6fcULL);
+	assert_memory_equal(&t, "DMREMPT1", 8);
+	assert_int_equal(offsetof(struct dmr_super, copy_sector), 96);
+	assert_int_equal(offsetof(struct dmr_super, failed_copies), 184);
+	assert_int_equal(offsetof(struct dmr_super, name), 224);
+	assert_int_equal(offsetof(struct dmr_super, main.fsuuid), 352 + 288);
+	assert_int_equal(offsetof(struct dmr_super, spare), 680);
+	assert_int_equal(offsetof(struct dmr_super, checksum), 4088);
+	assert_int_equal(offsetof(struct dmr_table, entry[1].spare), 64 + 24);
+}
+
 static void names(void **state)
 {
 	char name[DMR_NAME_SIZE + 1];
@@ -965,6 +988,7 @@ int main(void)
 		cmocka_unit_test(layout),
 		cmocka_unit_test(layout_refused),
 		cmocka_unit_test(layout_example),
+		cmocka_unit_test(known_answers),
 		cmocka_unit_test(names),
 		cmocka_unit_test(fault_texts),
 		cmocka_unit_test(new_set),
