@@ -6,7 +6,7 @@
 _dmremap_said=$(dmremap assemble --all --dry-run 2>&1 < /dev/null)
 if [ $(($? & 4)) -ne 0 ]; then
     warn "dm-remap: a set that this boot needs is not active:"
-    echo "$_dmremap_said"
+    printf '%s\n' "$_dmremap_said"
     echo
     echo "  dmremap scan             what is there"
     echo "  dmremap examine DEVICE   the metadata of one spare, copy by copy"
