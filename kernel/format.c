@@ -417,33 +417,41 @@ static bool disowns(const struct dmr_super *a, unsigned int copy_a, const struct
 	       !(le32_to_cpu(b->failed_copies) & 1u << copy_a);
 }
 
+/* One of the newest that none of the others of the newest disowns. */
+static bool stands(const struct dmr_super *const s[DMR_COPIES],
+		   const enum dmr_fault fault[DMR_COPIES], int copy)
+{
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		if (fault[i] == DMR_OK && s[i]->header.generation == s[copy]->header.generation &&
+		    disowns(s[i], i, s[copy], copy))
+			return false;
+	return true;
+}
+
 static int elect_newest(const struct dmr_super *const s[DMR_COPIES],
 			enum dmr_fault fault[DMR_COPIES])
 {
-	int best = -1;
+	bool standing[DMR_COPIES] = {};
+	__u64 top = 0;
 	bool split = false;
+	int best = -1;
 	int i;
 
+	for (i = 0; i < DMR_COPIES; i++)
+		if (fault[i] == DMR_OK && le64_to_cpu(s[i]->header.generation) > top)
+			top = le64_to_cpu(s[i]->header.generation);
 	for (i = 0; i < DMR_COPIES; i++) {
-		__u64 g, top;
-
-		if (fault[i] != DMR_OK)
-			continue;
-		g = le64_to_cpu(s[i]->header.generation);
-		top = best < 0 ? 0 : le64_to_cpu(s[best]->header.generation);
-		if (g > top || (g == top && disowns(s[i], i, s[best], best))) {
+		standing[i] = fault[i] == DMR_OK && le64_to_cpu(s[i]->header.generation) == top &&
+			      stands(s, fault, i);
+		if (standing[i] && best < 0)
 			best = i;
-			split = false;
-		} else if (g == top && s[i]->checksum != s[best]->checksum &&
-			   !disowns(s[best], best, s[i], i)) {
-			split = true;
-		}
+		split |= standing[i] && s[i]->checksum != s[best]->checksum;
 	}
 	for (i = 0; i < DMR_COPIES; i++)
-		if (fault[i] == DMR_OK && s[i]->checksum != s[best]->checksum)
-			fault[i] = split && s[i]->header.generation == s[best]->header.generation ?
-					   DMR_SPLIT :
-					   DMR_STALE;
+		if (fault[i] == DMR_OK && (best < 0 || s[i]->checksum != s[best]->checksum))
+			fault[i] = standing[i] ? DMR_SPLIT : DMR_STALE;
 	return split ? -1 : best;
 }
 

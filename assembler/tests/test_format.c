@@ -738,6 +738,13 @@ static const struct election elections[] = {
 	  0, 0, { OK, OK, NO, NO, OLD } },
 	{ "each disowns the other", { { 'A', 7, 0, 2 }, { 'A', 7, 0, 1 }, { 0 }, { 0 }, { 0 } },
 	  0, -1, { OK, DIFFERS, NO, NO, NO } },
+	/* Disowning the first settles nothing between the second and the third. */
+	{ "one disowned, two that differ", { { 'A', 7 }, { 'A', 7, 'x' }, { 'A', 7, 0, 1 }, { 0 }, { 0 } },
+	  0, -1, { OLD, OK, DIFFERS, NO, NO } },
+	{ "the same in another order", { { 'A', 7, 'x' }, { 'A', 7, 0, 4 }, { 'A', 7 }, { 0 }, { 0 } },
+	  0, -1, { OK, DIFFERS, OLD, NO, NO } },
+	{ "disowned in a ring", { { 'A', 7, 0, 2 }, { 'A', 7, 0, 4 }, { 'A', 7, 0, 1 }, { 0 }, { 0 } },
+	  0, -1, { OLD, OLD, OLD, NO, NO } },
 	{ "a failed copy is all there is", { { 0 }, { 0 }, { 'A', 5, 0, 4 }, { 0 }, { 0 } },
 	  0, 2, { NO, NO, OK, NO, NO } },
 };
