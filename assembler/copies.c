@@ -150,7 +150,8 @@ static void judge_unelected(struct copies *c)
 		c->verdict = VERDICT_LOST;
 		memcpy(c->uuid, c->super[i].header.uuid, DMR_UUID_SIZE);
 	}
-	if (c->verdict == VERDICT_NONE && find_remains(c)) {
+	/* the checksummed part of a table block is more to be trusted than a broken superblock's UUID */
+	if (find_remains(c) && c->verdict == VERDICT_NONE) {
 		c->verdict = VERDICT_LOST;
 		c->reason = DMR_LOST;
 	}

@@ -136,6 +136,13 @@ static bool mounted(dev_t dev, char *where, size_t size)
 	return found;
 }
 
+bool device_mounted(const struct device *d)
+{
+	char where[DEVICE_TEXT];
+
+	return !d->is_file && mounted(d->dev, where, sizeof(where));
+}
+
 /* Say in d->in_use by whom the device is used, if it is. */
 static void find_use(struct device *d)
 {

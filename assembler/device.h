@@ -43,6 +43,9 @@ int device_read(struct device *d, const char *path);
 /* Add what has to be read from the device itself, and whether it is in use. */
 void device_probe(struct device *d);
 
+/* True if the device itself is mounted somewhere. */
+bool device_mounted(const struct device *d);
+
 /*
  * Open the device that @d describes; -ENODEV if @d->path is another one by now. On block devices
  * writers always get O_EXCL, and O_DIRECT keeps the page cache out of the way: an active

@@ -10,6 +10,8 @@
 
 #include "log.h"
 
+#define ACTIVATION_LOG DMREMAP_RUN_DIR "/activation.jsonl"
+
 int log_verbosity;
 
 static void log_line(const char *format, va_list args)
@@ -62,20 +64,51 @@ void log_kernel(const char *sentence)
 	write_line("/dev/kmsg", 0, line);
 }
 
-void log_activation(const json_t *object)
+static bool same_value(json_t *a, json_t *b, const char *key)
 {
-	char *text = json_dumps(object, JSON_COMPACT);
+	return json_equal(json_object_get(a, key), json_object_get(b, key));
+}
+
+/* True if the last object about the set and spare of @object says the same as it. */
+static bool is_repeated(json_t *object)
+{
+	FILE *f = fopen(ACTIVATION_LOG, "re");
+	bool repeated = false;
+	size_t size = 0;
 	char *line = NULL;
+
+	if (!f)
+		return false;
+	while (getline(&line, &size, f) > 0) {
+		json_t *old = json_loads(line, 0, NULL);
+
+		if (old && same_value(old, object, "uuid") && same_value(old, object, "spare"))
+			repeated = same_value(old, object, "decision") &&
+				   same_value(old, object, "reason");
+		json_decref(old);
+	}
+	free(line);
+	fclose(f);
+	return repeated;
+}
+
+bool log_activation(json_t *object)
+{
+	char *text = NULL, *line = NULL;
 	int err = -ENOMEM;
 
+	if (is_repeated(object))
+		return false;
+	text = json_dumps(object, JSON_COMPACT);
 	if (text && asprintf(&line, "%s\n", text) > 0) {
 		mkdir(DMREMAP_RUN_DIR, 0755);
-		err = write_line(DMREMAP_RUN_DIR "/activation.jsonl", O_CREAT | O_APPEND, line);
+		err = write_line(ACTIVATION_LOG, O_CREAT | O_APPEND, line);
 		free(line);
 	}
 	free(text);
 	if (err)
-		log_info("cannot write " DMREMAP_RUN_DIR "/activation.jsonl: %s", strerror(-err));
+		log_info("cannot write " ACTIVATION_LOG ": %s", strerror(-err));
+	return true;
 }
 
 const char *printable(const char *text)

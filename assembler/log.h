@@ -19,8 +19,12 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line "dmremap: ..." to the kernel log, where a person looks for the reason when a boot stops. */
 void log_kernel(const char *sentence);
 
-/* Append one object to the activation log. Failure is reported and otherwise ignored. */
-void log_activation(const json_t *line);
+/*
+ * Append one object to the activation log, unless it only repeats the last decision on the same set and spare
+ * (boot hooks ask again and again). Returns true if it was news. Failure is reported and
+ * otherwise ignored.
+ */
+bool log_activation(json_t *line);
 
 /*
  * @text with control characters and what isn't ASCII as \xNN, for people to read. Valid until

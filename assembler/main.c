@@ -16,9 +16,14 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"create", cmd_create, "make a set of a main and a spare device"},
+	{"scan", cmd_scan, "list the sets found on this machine"},
 	{"examine", cmd_examine, "show the metadata on a spare, copy by copy"},
 	{"check", cmd_check, "verify all five copies of a spare"},
 	{"repair", cmd_repair, "mend all five copies of a spare"},
+	{"assemble", cmd_assemble, "find, mend and activate sets"},
+	{"stop", cmd_stop, "deactivate a set"},
+	{"status", cmd_status, "show the active sets"},
+	{"udev", cmd_udev, "properties of a device, for the udev rule"},
 };
 
 static void print_help(FILE *out)

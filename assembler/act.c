@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "act.h"
+#include "command.h"
+#include "log.h"
+#include "mend.h"
+
+#define ENOUGH_COPIES 2 /* whole ones, to go on after a repair that failed */
+
+const char *repair_text(enum repair_result repair)
+{
+	static const char *const text[] = {"none", "needed", "done", "failed"};
+
+	return text[repair];
+}
+
+static void give_up(struct decision *d, struct outcome *o, enum decision_kind kind, int status,
+		    const char *why)
+{
+	d->kind = kind;
+	snprintf(d->reason, sizeof(d->reason), "%s", why);
+	o->status |= status | EXIT_UNDONE;
+}
+
+/* Mend the copies on the spare, as it is now and not as it was when it was first read. */
+static int mend_spare(const struct decision *d, struct outcome *o)
+{
+	const struct device *device = d->spare->device;
+	struct mend_result r;
+	struct copies c;
+	unsigned int before;
+	int fd, err;
+
+	fd = device_open(device, true);
+	if (fd < 0)
+		return fd;
+	err = copies_read(&c, fd, device->sectors, d->uuid);
+	before = copies_valid(&c);
+	if (!err && c.verdict == VERDICT_REPAIRABLE) {
+		err = mend_copies(&c, time(NULL), &r);
+		copies_free(&c);
+		if (!err)
+			err = copies_read(&c, fd, device->sectors, d->uuid);
+	}
+	if (!err) {
+		o->valid_copies = copies_valid(&c);
+		o->repaired_copies = o->valid_copies > before ? o->valid_copies - before : 0;
+		if (c.verdict != VERDICT_CLEAN)
+			err = -EIO;
+	}
+	copies_free(&c);
+	close(fd);
+	return err;
+}
+
+/* Returns false, with the decision changed, if the set is not fit to be activated. */
+static bool mend(struct decision *d, const struct policy *policy, struct outcome *o)
+{
+	int err;
+
+	if (d->spare->verdict == VERDICT_CLEAN)
+		return true;
+	o->repair = REPAIR_NEEDED;
+	if (policy->dry_run || policy->read_only || !policy->repair ||
+	    dmr_super_read_only(d->spare->super))
+		return true;
+	err = mend_spare(d, o);
+	if (!err) {
+		o->repair = REPAIR_DONE;
+		o->status |= EXIT_MENDED;
+		return true;
+	}
+	o->repair = REPAIR_FAILED;
+	log_error("%s: mending its copies failed: %s; %u of 5 are whole", d->name, strerror(-err),
+		  o->valid_copies);
+	if (o->valid_copies >= ENOUGH_COPIES) {
+		o->status |= EXIT_UNDONE;
+		return true;
+	}
+	give_up(d, o, DECIDE_DAMAGED, 0,
+		"fewer than two copies could be made whole; 'dmremap assemble --read-only' "
+		"activates it without writing");
+	return false;
+}
+
+static void activate(struct decision *d, const struct policy *policy, struct outcome *o)
+{
+	struct activation a = {
+		.name = d->name,
+		.uuid = d->uuid,
+		.length = le64_to_cpu(d->spare->super->length),
+		.main = d->main->dev,
+		.spare = d->spare->device->dev,
+		.read_only = policy->read_only || dmr_super_read_only(d->spare->super),
+		.no_repair = !policy->repair,
+	};
+	int err;
+
+	if (activate_prepare()) {
+		give_up(d, o, DECIDE_SKIP, EXIT_FAILED,
+			"the kernel has no target for it (module dm-remap)");
+		return;
+	}
+	err = activate_create(&a);
+	if (!err) {
+		o->activated = true;
+		return;
+	}
+	if (err == -EEXIST || err == -EBUSY)
+		give_up(d, o, DECIDE_SKIP, EXIT_FAILED,
+			"a device of its name exists, or a member is in use ('dmsetup info' shows "
+			"it)");
+	else
+		give_up(d, o, DECIDE_SKIP, EXIT_FAILED,
+			"the kernel refused it; its log says why ('dmesg | grep remap')");
+}
+
+void act(struct decision *d, const struct policy *policy, struct outcome *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->valid_copies = d->spare ? d->spare->valid_copies : 0;
+	if (d->kind == DECIDE_ACTIVATE) {
+		if (mend(d, policy, o) && !policy->dry_run)
+			activate(d, policy, o);
+		return;
+	}
+	if (d->spare && d->spare->verdict == VERDICT_REPAIRABLE && d->kind != DECIDE_ACTIVE)
+		o->repair = REPAIR_NEEDED;
+	/* what nobody asked for may be left undone; but not for a reason that needs somebody to look */
+	if (d->kind == DECIDE_CONFLICT || d->kind == DECIDE_DAMAGED ||
+	    (d->named && d->kind != DECIDE_ACTIVE))
+		o->status |= EXIT_UNDONE;
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "act.h"
+#include "command.h"
+#include "inventory.h"
+#include "log.h"
+
+static const char usage[] =
+	"[--all | NAME | UUID]... [OPTION]...\n"
+	"Find the members of sets, mend damaged copies, and activate the sets: all that the config "
+	"and\n"
+	"the kernel command line (in an initramfs) ask for, or the named ones.\n\n"
+	"  --all            what would be done without names, too\n"
+	"  --dry-run        decide, but change and activate nothing\n"
+	"  --read-only      activate read-only, write nothing anywhere\n"
+	"  --threshold N    least confidence (0-100) for sets that nobody named\n"
+	"  --no-repair      leave damaged copies as they are\n"
+	"  --json           print one JSON object\n";
+
+static const struct option options[] = {
+	{"all", no_argument, NULL, 'a'},
+	{"dry-run", no_argument, NULL, 'n'},
+	{"read-only", no_argument, NULL, 'r'},
+	{"threshold", required_argument, NULL, 't'},
+	{"no-repair", no_argument, NULL, 'R'},
+	{"json", no_argument, NULL, 'j'},
+	COMMON_LONG_OPTIONS,
+};
+
+struct request {
+	struct policy policy;
+	bool initramfs;
+	bool quiet_run; /* --dry-run: not even the logs are written */
+	bool json;
+	const char *const *wanted;
+	size_t wanted_count;
+};
+
+/* One assembly at a time: the next one then finds the sets active. Returns a descriptor, or -1 if there is no lock. */
+static int take_lock(void)
+{
+	int fd;
+
+	mkdir(DMREMAP_RUN_DIR, 0755);
+	fd = open(DMREMAP_RUN_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		log_info("cannot lock " DMREMAP_RUN_DIR "/lock: %s", strerror(errno));
+	return fd;
+}
+
+static json_t *evidence_json(const struct decision *d)
+{
+	json_t *list = json_array();
+	char text[64];
+
+	for (int fact = 0; d->main && fact < FACTS; fact++) {
+		if (d->evidence.says[fact] == SAYS_NOTHING)
+			continue;
+		match_evidence_text(&d->evidence, fact, text, sizeof(text));
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+/* What the assemble object and the activation log have in common. */
+static json_t *decision_json(const struct decision *d)
+{
+	char uuid[UUID_STR_LEN];
+
+	uuid_unparse_lower(d->uuid, uuid);
+	return json_pack("{ss ss so so si so ss ss}", "uuid", uuid, "name", d->name, "main",
+			 json_text(d->main ? d->main->path : NULL), "spare",
+			 json_text(d->spare ? d->spare->device->path : NULL), "confidence",
+			 d->evidence.confidence, "evidence", evidence_json(d), "decision",
+			 decision_text(d->kind), "reason", d->reason);
+}
+
+/* The decision as one sentence. */
+static void say(const struct decision *d, const struct outcome *o, char *text, size_t size)
+{
+	char mended[64] = "", evidence[256] = "";
+	size_t n = 0;
+
+	if (o->repair == REPAIR_DONE)
+		snprintf(mended, sizeof(mended), "; mended, now %u of 5", o->valid_copies);
+	else if (o->repair == REPAIR_NEEDED)
+		snprintf(mended, sizeof(mended), "; its copies need mending");
+	for (int fact = 0; d->main && fact < FACTS && n < sizeof(evidence) - 32; fact++) {
+		if (d->evidence.says[fact] == SAYS_NOTHING)
+			continue;
+		n += snprintf(evidence + n, sizeof(evidence) - n, "%s", n ? ", " : " [");
+		match_evidence_text(&d->evidence, fact, evidence + n, sizeof(evidence) - n);
+		n = strlen(evidence);
+	}
+	snprintf(text, size, "%s: %s: %s%s%s%s", d->name,
+		 o->activated ? "activated" : decision_text(d->kind), d->reason, mended, evidence,
+		 n ? "]" : "");
+}
+
+static void log_decision(const struct request *r, const struct decision *d, const struct outcome *o,
+			 const char *sentence)
+{
+	json_t *line = decision_json(d);
+	struct timespec boot;
+	time_t now = time(NULL);
+	char text[32];
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+	json_object_set_new(line, "time", json_string(text));
+	json_object_set_new(line, "boot_s",
+			    json_real(boot.tv_sec + boot.tv_nsec / 1000000 / 1000.0));
+	json_object_set_new(line, "repaired_copies", json_integer(o->repaired_copies));
+	if (log_activation(line) && r->initramfs)
+		log_kernel(sentence);
+	json_decref(line);
+}
+
+static int carry_out(const struct request *r, struct decision *d, json_t *list)
+{
+	struct outcome o;
+	char sentence[1024];
+	json_t *json;
+
+	act(d, &r->policy, &o);
+	say(d, &o, sentence, sizeof(sentence));
+	if (!r->quiet_run)
+		log_decision(r, d, &o, sentence);
+	if (list) {
+		json = decision_json(d);
+		json_object_set_new(json, "valid_copies", json_integer(o.valid_copies));
+		json_object_set_new(json, "repair", json_string(repair_text(o.repair)));
+		json_array_append_new(list, json);
+	} else {
+		puts(sentence);
+	}
+	return o.status;
+}
+
+/* Every name that the user gave has to be the name or UUID of something. */
+static int report_unknown(const struct request *r, const struct decision *d, int n)
+{
+	char uuid[UUID_STR_LEN];
+	int status = 0;
+
+	for (size_t i = 0; i < r->wanted_count; i++) {
+		bool found = false;
+
+		for (int k = 0; k < n && !found; k++) {
+			uuid_unparse_lower(d[k].uuid, uuid);
+			found = !strcmp(r->wanted[i], d[k].name) || !strcasecmp(r->wanted[i], uuid);
+		}
+		if (found)
+			continue;
+		log_error("there is no set %s; 'dmremap scan' lists what there is",
+			  printable(r->wanted[i]));
+		status = EXIT_UNDONE;
+	}
+	return status;
+}
+
+static int assemble(const struct request *r, json_t *list)
+{
+	struct active_set *active = NULL;
+	struct decision *decisions = NULL;
+	struct inventory inv;
+	struct match_input in = {
+		.policy = &r->policy, .wanted = r->wanted, .wanted_count = r->wanted_count};
+	int n, status;
+
+	status = inventory_read(&inv, NULL, 0);
+	n = activate_list(&active);
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		inventory_free(&inv);
+		return EXIT_FAILED;
+	}
+	in.active = active;
+	in.active_count = n;
+	in.devices = inv.devices;
+	in.device_count = inv.device_count;
+	in.spares = inv.spares;
+	in.spare_count = inv.spare_count;
+	n = match_decide(&in, &decisions);
+	for (int i = 0; i < n; i++)
+		status |= carry_out(r, &decisions[i], list);
+	if (n >= 0)
+		status |= report_unknown(r, decisions, n);
+	else
+		status |= EXIT_FAILED;
+	free(decisions);
+	free(active);
+	inventory_free(&inv);
+	return status;
+}
+
+static int parse_options(struct request *r, int argc, char **argv)
+{
+	bool all = false;
+	char *end;
+	long n;
+	int c;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "an", options, NULL)) != -1) {
+		switch (c) {
+		case 'a':
+			all = true;
+			break;
+		case 'n':
+			r->policy.dry_run = r->quiet_run = true;
+			break;
+		case 'r':
+			r->policy.read_only = true;
+			break;
+		case 't':
+			n = strtol(optarg, &end, 10);
+			if (!*optarg || *end || n < 0 || n > 100)
+				return usage_error(argv, "'%s' is not a threshold (0-100)",
+						   printable(optarg));
+			r->policy.threshold = n;
+			break;
+		case 'R':
+			r->policy.repair = false;
+			break;
+		case 'j':
+			r->json = true;
+			break;
+		default:
+			common_option(c, argv, usage);
+		}
+	}
+	if (all && optind != argc)
+		return usage_error(argv, "--all and a name don't go together");
+	r->wanted = (const char *const *)argv + optind;
+	r->wanted_count = argc - optind;
+	return 0;
+}
+
+int cmd_assemble(int argc, char **argv)
+{
+	struct request r = {.initramfs = in_initramfs()};
+	json_t *list = NULL;
+	int lock = -1, status;
+
+	policy_read(&r.policy, r.initramfs);
+	if (r.policy.debug)
+		log_verbosity = 1;
+	status = parse_options(&r, argc, argv);
+	if (status || !r.policy.enabled)
+		goto out;
+	if (!r.policy.dry_run)
+		lock = take_lock();
+	if (r.json)
+		list = json_array();
+	status = assemble(&r, list);
+	if (r.json)
+		json_print(json_pack("{so}", "decisions", list));
+	if (lock >= 0)
+		close(lock);
+out:
+	policy_free(&r.policy);
+	return status;
+}

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "match.h"
+
+/*
+ * The weights. What agrees adds up, to 100 at most; then what differs is taken off. A disk is
+ * itself by its hardware ids: with the size they make 100. Without any, PARTUUID and size make 90, a
+ * file system's UUID and size 70: a copy of the file system has that, too. An id that was recorded and now
+ * is another one means a clone: whatever else agrees, 60. A PARTUUID or partition that differs rules
+ * out the neighbour on the same disk. A new file system on the main is legitimate.
+ */
+static const struct weight {
+	const char *name;
+	int agrees, differs;
+	bool hardware;
+} weights[FACTS] = {
+	[FACT_SIZE] = {"size", 20, 0, false},
+	[FACT_WWID] = {"wwid", 80, -40, true},
+	[FACT_SERIAL] = {"serial", 80, -40, true},
+	[FACT_PARTUUID] = {"partuuid", 70, -60, false},
+	[FACT_PARTITION] = {"partition", 30, -60, false},
+	[FACT_FSUUID] = {"fsuuid", 50, -10, false},
+};
+
+#define SIZE_LARGER	     10 /* the device has grown, or it is another one */
+#define PARTITION_RENUMBERED -10 /* the partition differs, but its PARTUUID agrees */
+
+const char *decision_text(enum decision_kind kind)
+{
+	static const char *const text[] = {"activate", "active",  "skip",
+					   "conflict", "missing", "damaged"};
+
+	return text[kind];
+}
+
+static enum says compare_text(const char *recorded, const char *found)
+{
+	if (!*recorded || !*found)
+		return SAYS_NOTHING;
+	return strcmp(recorded, found) ? SAYS_NO : SAYS_YES;
+}
+
+static enum says compare_partition(const struct dmr_identity *id, const struct device *d)
+{
+	uint32_t number = le32_to_cpu(id->part_number);
+
+	if (d->is_file || (!number && !d->part_number && !*id->ptuuid))
+		return SAYS_NOTHING;
+	if (number != d->part_number)
+		return SAYS_NO;
+	return compare_text(id->ptuuid, d->ptuuid);
+}
+
+static int points(const struct evidence *e, enum fact fact, bool for_agreement)
+{
+	if (for_agreement)
+		return e->says[fact] == SAYS_YES      ? weights[fact].agrees
+		       : e->says[fact] == SAYS_LARGER ? SIZE_LARGER
+						      : 0;
+	if (e->says[fact] != SAYS_NO)
+		return 0;
+	if (fact == FACT_PARTITION && e->says[FACT_PARTUUID] == SAYS_YES)
+		return PARTITION_RENUMBERED;
+	return weights[fact].differs;
+}
+
+void match_compare(const struct dmr_identity *id, uint64_t need, const struct device *d,
+		   struct evidence *e)
+{
+	uint64_t sectors = le64_to_cpu(id->sectors);
+
+	memset(e, 0, sizeof(*e));
+	e->possible = d->sectors >= need;
+	e->says[FACT_SIZE] = !e->possible	     ? SAYS_NO
+			     : d->sectors == sectors ? SAYS_YES
+						     : SAYS_LARGER;
+	e->says[FACT_WWID] = compare_text(id->wwid, d->wwid);
+	e->says[FACT_SERIAL] = compare_text(id->serial, d->serial);
+	e->says[FACT_PARTUUID] = compare_text(id->partuuid, d->partuuid);
+	e->says[FACT_PARTITION] = compare_partition(id, d);
+	e->says[FACT_FSUUID] = compare_text(id->fsuuid, d->fsuuid);
+	if (!e->possible)
+		return;
+	for (int fact = 0; fact < FACTS; fact++)
+		e->confidence += points(e, fact, true);
+	if (e->confidence > 100)
+		e->confidence = 100;
+	for (int fact = 0; fact < FACTS; fact++)
+		e->confidence += points(e, fact, false);
+	if (e->confidence < 0)
+		e->confidence = 0;
+}
+
+void match_evidence_text(const struct evidence *e, enum fact fact, char *text, size_t size)
+{
+	static const char *const says[] = {
+		[SAYS_NOTHING] = "is not known",
+		[SAYS_YES] = "agrees",
+		[SAYS_LARGER] = "is larger",
+		[SAYS_NO] = "differs",
+	};
+
+	if (fact == FACT_SIZE && e->says[fact] == SAYS_NO)
+		snprintf(text, size, "size is too small");
+	else
+		snprintf(text, size, "%s %s", weights[fact].name, says[e->says[fact]]);
+}
+
+/* The hardware vouches for it, and nothing that tells devices apart speaks against it. */
+static bool is_strong(const struct evidence *e)
+{
+	bool hardware = false;
+
+	for (int fact = 0; fact < FACTS; fact++) {
+		if (e->says[fact] == SAYS_NO && fact != FACT_FSUUID)
+			return false;
+		hardware |= weights[fact].hardware && e->says[fact] == SAYS_YES;
+	}
+	return hardware;
+}
+
+/* Anything besides the size that agrees. */
+static bool says_anything_good(const struct evidence *e)
+{
+	for (int fact = FACT_SIZE + 1; fact < FACTS; fact++) {
+		if (e->says[fact] == SAYS_YES)
+			return true;
+	}
+	return false;
+}
+
+static bool identifies_by_size_only(const struct dmr_identity *id)
+{
+	return !*id->wwid && !*id->serial && !*id->partuuid && !*id->ptuuid && !*id->fsuuid;
+}
+
+static void decide(struct decision *d, enum decision_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void decide(struct decision *d, enum decision_kind kind, const char *format, ...)
+{
+	va_list args;
+
+	d->kind = kind;
+	va_start(args, format);
+	vsnprintf(d->reason, sizeof(d->reason), format, args);
+	va_end(args);
+}
+
+/* Could @device be the main of the set on @d->spare? Fills @e. */
+static bool eligible(const struct match_input *in, const struct decision *d,
+		     const struct named_set *set, const struct device *device, struct evidence *e)
+{
+	const struct dmr_super *s = d->spare->super;
+	bool tagged = set && set->main.count;
+
+	for (size_t i = 0; i < in->spare_count; i++) {
+		if (device_overlap(device, in->spares[i].device))
+			return false;
+	}
+	match_compare(&s->main, le64_to_cpu(s->length), device, e);
+	if (!e->possible || device->block > le32_to_cpu(s->main_block))
+		return false;
+	if (tagged)
+		return tags_match(&set->main, device);
+	if (!d->named)
+		return e->confidence > 0 && says_anything_good(e);
+	return says_anything_good(e) ||
+	       (identifies_by_size_only(&s->main) && e->says[FACT_SIZE] == SAYS_YES);
+}
+
+/* How good a candidate is; candidates of a worse class don't compete with better ones. */
+enum class {
+	CLASS_NONE,
+	CLASS_WEAK, /* below the threshold: for named sets only */
+	CLASS_GOOD, /* at or above it */
+	CLASS_STRONG, /* the hardware is the recorded one, too */
+};
+
+static enum class class_of(const struct match_input *in, const struct evidence *e) {
+	if (e->confidence < (int)in->policy->threshold) return CLASS_WEAK;
+	return is_strong(e) ? CLASS_STRONG : CLASS_GOOD;
+}
+
+/* Find the main of a set; a decision is made only if there isn't exactly one that it could be. */
+static bool find_main(const struct match_input *in, struct decision *d, const struct named_set *set)
+{
+	const struct device *rival = NULL;
+	enum class best = CLASS_NONE;
+	struct evidence e;
+
+	for (size_t i = 0; i < in->device_count; i++) {
+		const struct device *device = &in->devices[i];
+		enum class class;
+
+		if (!eligible(in, d, set, device, &e))
+			continue;
+		class = class_of(in, &e);
+		if (class < best)
+			continue;
+		rival = class == best ? device : NULL;
+		if (class == best && e.confidence <= d->evidence.confidence)
+			continue;
+		if (rival)
+			rival = d->main;
+		best = class;
+		d->main = device;
+		d->evidence = e;
+	}
+	if (best == CLASS_WEAK && !d->named)
+		rival = NULL; /* nobody asks for either */
+	if (best == CLASS_NONE)
+		decide(d, DECIDE_MISSING,
+		       "its main is not there: no device looks like the recorded one");
+	else if (rival)
+		decide(d, DECIDE_CONFLICT, "both %s and %s could be its main",
+		       printable(d->main->path), printable(rival->path));
+	else if (best == CLASS_WEAK && !d->named)
+		decide(d, DECIDE_MISSING,
+		       "%s resembles its main with a confidence of %d only, below the threshold of "
+		       "%u; name the set in " POLICY_CONFIG " to use it",
+		       printable(d->main->path), d->evidence.confidence, in->policy->threshold);
+	else
+		return true;
+	return false;
+}
+
+static const struct active_set *find_active(const struct match_input *in, const uint8_t *uuid)
+{
+	for (size_t i = 0; i < in->active_count; i++) {
+		if (!uuid_compare(in->active[i].uuid, uuid))
+			return &in->active[i];
+	}
+	return NULL;
+}
+
+static bool is_wanted(const struct match_input *in, const char *name, const uint8_t *uuid)
+{
+	char text[UUID_STR_LEN];
+
+	uuid_unparse_lower(uuid, text);
+	for (size_t i = 0; i < in->wanted_count; i++) {
+		if (!strcmp(in->wanted[i], name) || !strcasecmp(in->wanted[i], text))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Another spare of the same set: the one that is where it was recorded stands, of two of these the
+ * newer. Returns false, with a decision made, if @d's isn't the one.
+ */
+static bool stands_among_spares(const struct match_input *in, struct decision *d)
+{
+	const struct dmr_super *mine = d->spare->super, *theirs;
+	struct evidence me, other;
+
+	match_compare(&mine->spare, le64_to_cpu(mine->spare_sectors), d->spare->device, &me);
+	for (size_t i = 0; i < in->spare_count; i++) {
+		const struct found_spare *s = &in->spares[i];
+		const char *path = printable(s->device->path);
+
+		theirs = s->super;
+		if (s == d->spare || uuid_compare(s->uuid, d->uuid) || !theirs ||
+		    le32_to_cpu(theirs->state) == DMR_STATE_SUPERSEDED)
+			continue;
+		match_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
+			      &other);
+		if (is_strong(&other) && !is_strong(&me)) {
+			decide(d, DECIDE_SKIP, "%s is a copy; the set's own spare is %s",
+			       printable(d->spare->device->path), path);
+			return false;
+		}
+		if (is_strong(&other) == is_strong(&me) &&
+		    (!is_strong(&me) || mine->header.generation == theirs->header.generation)) {
+			decide(d, DECIDE_CONFLICT, "both %s and %s claim to be its spare",
+			       printable(d->spare->device->path), path);
+			return false;
+		}
+		if (is_strong(&other) == is_strong(&me) &&
+		    le64_to_cpu(mine->header.generation) < le64_to_cpu(theirs->header.generation)) {
+			decide(d, DECIDE_SKIP, "%s is older than %s, the set's other spare",
+			       printable(d->spare->device->path), path);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Reasons not to touch this spare that have nothing to do with its main. Returns true if it may go on. */
+static bool spare_usable(const struct match_input *in, struct decision *d,
+			 const struct named_set *set)
+{
+	const struct device *device = d->spare->device;
+	const char *path = printable(device->path);
+
+	if (d->spare->super && le32_to_cpu(d->spare->super->state) == DMR_STATE_SUPERSEDED)
+		decide(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
+	else if (!d->named && !policy_auto(in->policy))
+		decide(d, DECIDE_SKIP, "nobody named it, and sets nobody named are not activated");
+	else if (!d->named && device->removable)
+		decide(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable", path);
+	else if (d->spare->verdict == VERDICT_LOST)
+		decide(d, DECIDE_DAMAGED,
+		       "the metadata on %s cannot be used (%s); 'dmremap examine %s' shows it",
+		       path, dmr_fault_text(d->spare->reason), path);
+	else if (set && set->spare.count && !tags_match(&set->spare, device))
+		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
+		       path);
+	else if (*device->in_use)
+		decide(d, DECIDE_SKIP, "spare %s is %s", path, printable(device->in_use));
+	else
+		return true;
+	return false;
+}
+
+static void decide_on_spare(const struct match_input *in, struct decision *d)
+{
+	const struct named_set *set = policy_find(in->policy, d->uuid);
+	const struct active_set *active = find_active(in, d->uuid);
+
+	if (active) {
+		snprintf(d->name, sizeof(d->name), "%s", active->name);
+		decide(d, DECIDE_ACTIVE, "it is active as /dev/mapper/%s", printable(active->name));
+		return;
+	}
+	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !find_main(in, d, set))
+		return;
+	if (*d->main->in_use)
+		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),
+		       printable(d->main->in_use));
+	else if (!d->named && d->main->removable)
+		decide(d, DECIDE_SKIP, "nobody named it, and its main %s is removable",
+		       printable(d->main->path));
+	else
+		decide(d, DECIDE_ACTIVATE,
+		       "main %s, confidence %d, and spare %s, %u of 5 copies whole",
+		       printable(d->main->path), d->evidence.confidence,
+		       printable(d->spare->device->path), d->spare->valid_copies);
+}
+
+static void set_name(struct decision *d, const struct named_set *set, const struct dmr_super *super)
+{
+	char uuid[UUID_STR_LEN];
+
+	uuid_unparse_lower(d->uuid, uuid);
+	if (set && *set->name)
+		snprintf(d->name, sizeof(d->name), "%s", set->name);
+	else if (super && *super->name)
+		snprintf(d->name, sizeof(d->name), "%.127s", super->name);
+	else
+		snprintf(d->name, sizeof(d->name), "dmremap-%.8s", uuid);
+}
+
+/* Two sets for one main: one that was named, or else one whose hardware is the recorded one, wins if it is alone. */
+static int precedence(const struct decision *d)
+{
+	return d->named * 2 + is_strong(&d->evidence);
+}
+
+static void settle_claims(struct decision *d, size_t count)
+{
+	int *rank = calloc(count + 1, sizeof(*rank)); /* 1 + precedence of those to be activated */
+
+	for (size_t i = 0; rank && i < count; i++)
+		rank[i] = d[i].kind == DECIDE_ACTIVATE ? 1 + precedence(&d[i]) : 0;
+	for (size_t i = 0; rank && i < count; i++) {
+		for (size_t k = 0; rank[i] && k < count; k++) {
+			if (k == i || rank[k] < rank[i] || !device_overlap(d[i].main, d[k].main))
+				continue;
+			decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
+			       "main %s is claimed by the sets on %s and on %s",
+			       printable(d[i].main->path), printable(d[i].spare->device->path),
+			       printable(d[k].spare->device->path));
+		}
+	}
+	free(rank);
+}
+
+/* Named by the user if he asked for anything, else by policy. */
+static bool is_named(const struct match_input *in, const char *name, const uint8_t *uuid)
+{
+	return in->wanted_count ? is_wanted(in, name, uuid) : policy_find(in->policy, uuid) != NULL;
+}
+
+/* Sets that were named and of which there is no spare. */
+static int add_missing(const struct match_input *in, struct decision *list, int n)
+{
+	int found = n;
+
+	for (size_t i = 0; i < in->policy->set_count; i++) {
+		const struct named_set *set = &in->policy->sets[i];
+		struct decision *d = &list[n];
+		bool seen = false;
+
+		for (int k = 0; k < found; k++)
+			seen |= !uuid_compare(list[k].uuid, set->uuid);
+		memset(d, 0, sizeof(*d));
+		uuid_copy(d->uuid, set->uuid);
+		set_name(d, set, NULL);
+		d->named = is_named(in, d->name, d->uuid);
+		if (seen || !d->named)
+			continue;
+		if (find_active(in, d->uuid))
+			decide_on_spare(in, d);
+		else
+			decide(d, DECIDE_MISSING, "its spare is not there");
+		n++;
+	}
+	return n;
+}
+
+int match_decide(const struct match_input *in, struct decision **decisions)
+{
+	struct decision *list = calloc(in->spare_count + in->policy->set_count + 1, sizeof(*list));
+	int n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < in->spare_count; i++) {
+		struct decision *d = &list[n];
+
+		memset(d, 0, sizeof(*d));
+		d->spare = &in->spares[i];
+		uuid_copy(d->uuid, d->spare->uuid);
+		set_name(d, policy_find(in->policy, d->uuid), d->spare->super);
+		d->named = is_named(in, d->name, d->uuid);
+		if (in->wanted_count && !d->named)
+			continue;
+		decide_on_spare(in, d);
+		n++;
+	}
+	n = add_missing(in, list, n);
+	settle_claims(list, n);
+	*decisions = list;
+	return n;
+}

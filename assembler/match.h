@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Facts + metadata + policy -> decisions. Pure: no I/O, no clock, nothing global; every odd machine is a row in a test.
+ */
+#ifndef MATCH_H
+#define MATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "activate.h"
+#include "copies.h"
+#include "device.h"
+#include "policy.h"
+
+/* A spare with metadata, whole or not. */
+struct found_spare {
+	const struct device *device;
+	uint8_t uuid[DMR_UUID_SIZE]; /* of the set; 0 if not even that is known */
+	const struct dmr_super *super; /* NULL if none was elected */
+	enum verdict verdict;
+	enum dmr_fault reason;
+	unsigned int valid_copies;
+};
+
+struct match_input {
+	const struct policy *policy;
+	const struct device *devices; /* everything found, spares included */
+	size_t device_count;
+	const struct found_spare *spares;
+	size_t spare_count;
+	const struct active_set *active;
+	size_t active_count;
+	const char *const *wanted; /* names or UUIDs the user asked for */
+	size_t wanted_count; /* 0: whatever the policy says */
+};
+
+enum fact {
+	FACT_SIZE,
+	FACT_WWID,
+	FACT_SERIAL,
+	FACT_PARTUUID,
+	FACT_PARTITION, /* partition table and number */
+	FACT_FSUUID,
+	FACTS,
+};
+
+/* How a device compares with a recorded identity. */
+struct evidence {
+	enum says {
+		SAYS_NOTHING, /* not recorded, or the device doesn't tell */
+		SAYS_YES,
+		SAYS_LARGER, /* size only */
+		SAYS_NO,
+	} says[FACTS];
+	int confidence; /* 0-100; 0 also if the device is too small */
+	bool possible; /* passes the hard checks */
+};
+
+enum decision_kind {
+	DECIDE_ACTIVATE,
+	DECIDE_ACTIVE, /* it is already */
+	DECIDE_SKIP, /* not wanted, or not now */
+	DECIDE_CONFLICT, /* more than one device could be meant */
+	DECIDE_MISSING, /* a member wasn't found */
+	DECIDE_DAMAGED, /* metadata is lost */
+};
+
+struct decision {
+	enum decision_kind kind;
+	uint8_t uuid[DMR_UUID_SIZE];
+	char name[DMR_NAME_SIZE]; /* for the DM device */
+	bool named; /* by the user, the config or the command line */
+	const struct found_spare *spare; /* or NULL */
+	const struct device *main; /* or NULL */
+	struct evidence evidence; /* for main */
+	char reason[512]; /* one sentence, printable */
+};
+
+/*
+ * Compare @d with a recorded identity; @need is the least size in sectors. The weights are a table at
+ * the top of match.c.
+ */
+void match_compare(const struct dmr_identity *id, uint64_t need, const struct device *d,
+		   struct evidence *e);
+
+/* One piece of evidence in words, e.g. "wwid agrees". */
+void match_evidence_text(const struct evidence *e, enum fact fact, char *text, size_t size);
+
+/*
+ * Decide on every spare found, and on every set that was named. The caller frees *@decisions.
+ * Returns their number, or -ENOMEM.
+ */
+int match_decide(const struct match_input *in, struct decision **decisions);
+
+/* "activate", "active", ... */
+const char *decision_text(enum decision_kind kind);
+
+#endif

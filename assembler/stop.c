@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "activate.h"
+#include "command.h"
+#include "log.h"
+
+static const char usage[] = "NAME | --all\n"
+			    "Deactivate one set, or all of them.\n\n"
+			    "  --all   every active set\n";
+
+static const struct option options[] = {
+	{"all", no_argument, NULL, 'a'},
+	COMMON_LONG_OPTIONS,
+};
+
+static int stop_one(const char *name)
+{
+	int err = activate_remove(name);
+
+	switch (err) {
+	case 0:
+		log_info("%s is stopped", printable(name));
+		return EXIT_FINE;
+	case -EBUSY:
+		log_error("%s is in use; unmount it, or stop what is built on it, first ('lsblk' "
+			  "shows it)",
+			  printable(name));
+		return EXIT_FAILED;
+	default:
+		log_error("cannot stop %s: %s", printable(name), strerror(-err));
+		return EXIT_FAILED;
+	}
+}
+
+int cmd_stop(int argc, char **argv)
+{
+	struct active_set *sets;
+	bool all = false, found = false;
+	int c, n, status = 0;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "a", options, NULL)) != -1) {
+		if (c == 'a')
+			all = true;
+		else
+			common_option(c, argv, usage);
+	}
+	if (all ? optind != argc : optind + 1 != argc)
+		return usage_error(argv, "name one set, or --all");
+
+	n = activate_list(&sets);
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < n; i++) {
+		if (!all && strcmp(sets[i].name, argv[optind]))
+			continue;
+		found = true;
+		status |= stop_one(sets[i].name);
+	}
+	free(sets);
+	if (!all && !found) {
+		log_error("no active set is called %s; 'dmremap status' lists them",
+			  printable(argv[optind]));
+		return EXIT_UNDONE;
+	}
+	return status;
+}
