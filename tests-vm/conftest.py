@@ -12,6 +12,7 @@ from harness.cache import guest_program
 from harness.debian import debian
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
+from harness.root import guest_files, root_image
 
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter")}
 
@@ -39,6 +40,25 @@ def products(tree):
 def fast_lane(tree, products):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
     return build_fast_lane(tree, {**GUEST_PROGRAMS, **products})
+
+
+@pytest.fixture(scope="session")
+def root_tree(tree, products):
+    """A whole Debian system with dm-remap installed, for the boot lane (harness/root.py)."""
+    source = paths.SOURCE
+    return tree.overlay({
+        **guest_files(), **products,
+        "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
+            source / "assembler/udev/60-persistent-dm-remap.rules",
+        "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap"})
+
+
+@pytest.fixture
+def new_root(root_tree):
+    """new_root(spare="64M", bus="scsi"): a disk whose first partition is that system."""
+    with ExitStack() as disks:
+        yield lambda size="1G", spare=None, **options: disks.enter_context(
+            Disk.copy_of(root_image(root_tree, size, spare), **options))
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.copies import copies, dmremap, examine
+from harness.assembler import dmremap, examine
+from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
 from harness.remap import Remap
@@ -38,7 +39,7 @@ def remapped(fast_lane):
                 vm.shutdown()
                 with spare.snapshot() as now:
                     yield SimpleNamespace(main=main, spare=spare, early=early, now=now,
-                                          copies=copies(spare), digest=digest,
+                                          copies=Copies.of(spare), digest=digest,
                                           extents=examine(spare.path)["extents"])
 
 
@@ -49,11 +50,7 @@ def spare(remapped):
     return remapped
 
 
-def damage(spare, copy, how):
-    """`how` picks the kind of damage: each copy of a test gets another one."""
-    kinds = [lambda: copy.zero(), lambda: copy.random(how), lambda: copy.flip(how),
-             lambda: copy.stale(spare.early), lambda: copy.torn(spare.early)]
-    kinds[how % len(kinds)]()
+HOW = ["zero", "random", "flip", "stale", "torn"]
 
 
 def assert_mended(spare):
@@ -72,28 +69,29 @@ def test_the_set_has_enough_to_lose(spare):
 
 @pytest.mark.parametrize("bad", [bad for n in (1, 2, 3, 4)
                                  for bad in itertools.combinations(range(5), n)], ids=str)
-@pytest.mark.parametrize("first", range(5), ids=["zero", "random", "flip", "stale", "torn"])
+@pytest.mark.parametrize("first", range(5), ids=HOW)
 def test_any_copies_but_one_may_be_bad(spare, bad, first):
+    """Each in another way."""
     for n, copy in enumerate(bad):
-        damage(spare, spare.copies[copy], first + n)
+        spare.copies[copy].corrupt(HOW[(first + n) % 5], seed=first, before=spare.early)
     assert_mended(spare)
 
 
 def test_no_copy_is_whole_but_every_block_survives_somewhere(spare, seed):
     """Of each block one instance, in a copy drawn from the seed, is left."""
     random = Random(seed)
-    for block in range(spare.copies[0].blocks):
+    for block in spare.copies[0].blocks:
         survivor = random.randrange(5)
         for n, copy in enumerate(spare.copies):
             if n != survivor:
-                copy.random(random.random(), blocks=[block])
+                copy.corrupt("random", seed, block)
     assert examine(spare.spare.path)["valid_copies"] == 0
     assert_mended(spare)
 
 
 def test_without_a_superblock_nothing_is_touched(spare):
     for copy in spare.copies:
-        copy.flip(1, blocks=[0])
+        copy.corrupt("flip", block=0)
     before = spare.spare.read_at(0, spare.spare.size)
     for command in ("check", "repair", "examine"):
         done = dmremap(command, spare.spare.path, check=4)
@@ -105,7 +103,7 @@ def test_without_a_superblock_nothing_is_touched(spare):
 def test_a_block_lost_in_every_copy_is_not_made_up(spare, how):
     """An old version of a block is not taken for a smaller table."""
     for copy in spare.copies:
-        copy.random(3, blocks=[1]) if how == "random" else copy.stale(spare.early, blocks=[1])
+        copy.corrupt(how, block=1, before=spare.early)
     before = spare.spare.read_at(0, spare.spare.size)
     for command in ("check", "repair"):
         dmremap(command, spare.spare.path, check=4)
@@ -116,7 +114,7 @@ def test_a_block_lost_in_every_copy_is_not_made_up(spare, how):
 def test_the_kernel_levels_the_copies_too(spare, fast_lane):
     """dmsetup alone, without the assembler, has the same promise."""
     for n in (0, 2, 3, 4):
-        damage(spare, spare.copies[n], n)
+        spare.copies[n].corrupt(HOW[n], before=spare.early)
     with Machine(fast_lane, [spare.main, spare.spare]) as vm:
         vm.boot()
         with Remap(vm, spare.main, spare.spare) as dev:

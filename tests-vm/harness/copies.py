@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The metadata copies of a spare, as byte ranges of an image that can be damaged."""
 
-import json
-import subprocess
 from random import Random
 
-from . import paths
+from .assembler import examine
 
 BLOCK = 4096
 
@@ -20,9 +18,7 @@ class Copies:
     @classmethod
     def of(cls, disk):
         """Those of a disk that is a spare, as `dmremap examine` says where they are."""
-        done = subprocess.run([paths.dmremap(), "examine", "--json", disk.path],
-                              stdout=subprocess.PIPE, text=True, timeout=60)
-        return cls.from_examine(disk, json.loads(done.stdout))
+        return cls.from_examine(disk, examine(disk.path))
 
     @classmethod
     def from_examine(cls, disk, examined, start=0):

@@ -51,6 +51,13 @@ class Disk:
             with open(self.path, "wb") as image:
                 image.truncate(size_in_bytes(source))
 
+    @classmethod
+    def copy_of(cls, image, **options):
+        """A temporary disk that starts with the content of an image."""
+        disk = cls(os.path.getsize(image), **options)
+        copy_sparse(image, disk.path)
+        return disk
+
     def __enter__(self):
         return self
 

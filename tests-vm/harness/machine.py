@@ -4,7 +4,9 @@
 import json
 import socket
 import subprocess
+import tempfile
 import time
+from contextlib import contextmanager
 
 from .accel import accelerator
 from .console import Console
@@ -82,7 +84,7 @@ class Machine:
 
     def shutdown(self, timeout=240):
         """Asks the system to power off and waits for its end."""
-        self.guest.start("if [ -d /run/systemd/system ]; then systemctl poweroff; "
+        self.guest.start("if grep -qx systemd /proc/1/comm; then systemctl poweroff; "
                          "else sync; mount -o remount,ro / || true; busybox poweroff -f; fi")
         self.wait_exit(timeout)
 
@@ -111,6 +113,17 @@ class Machine:
 
     def wait_cut(self, timeout=120):
         self.server.wait_cut(timeout)
+
+    @contextmanager
+    def after_power_loss(self, seed):
+        """
+        One of the many states that a cut at this instant may leave: a folder of images.
+
+        For after wait_cut(): no disk answers any more, and power_cut() is still to come.
+        """
+        with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+            images = self.server.after_power_loss(seed, folder)
+            yield {disk: images[disk.node] for disk in self.disks}
 
     def power_cut(self, seed):
         """

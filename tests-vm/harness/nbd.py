@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 from random import Random
 
 from .errors import TimedOut
@@ -77,6 +78,14 @@ class Server:
         random = Random(seed)
         for _, volatile in self._exports.values():
             volatile.lose_power(random)
+
+    def after_power_loss(self, seed, folder):
+        """Images of what a cut at this instant may leave, beside those of the disks: node -> path."""
+        random = Random(seed)
+        images = {node: Path(folder, f"{node}.img") for node in self._exports}
+        for node, (_, volatile) in self._exports.items():
+            volatile.after_power_loss(images[node], random)
+        return images
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)

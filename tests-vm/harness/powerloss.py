@@ -10,7 +10,7 @@ between sectors, or not at all, whatever became of the writes before it.
 import os
 from collections import defaultdict
 
-from .disk import SECTOR
+from .disk import SECTOR, copy_sparse
 
 CHUNK = 1 << 20
 PAGE = 32 << 10
@@ -103,23 +103,34 @@ class VolatileDisk:
         del self._cache[:covered]
 
     def lose_power(self, random):
-        """
-        Leaves in the image what one power cut may leave.
+        """Leaves in the image what one power cut may leave."""
+        self._survivors_to(self._medium, random)
+        self._cache.clear()
+        self._by_page.clear()
 
-        How much survives is drawn once for the disk, so that "nothing here, all
+    def after_power_loss(self, image, random):
+        """Makes another image of what a power cut now may leave; this one goes on."""
+        copy_sparse(f"/proc/self/fd/{self._medium}", image)
+        file = os.open(image, os.O_RDWR)
+        self._survivors_to(file, random)
+        os.close(file)
+
+    def _survivors_to(self, file, random):
+        """
+        Puts into an image what survives of the cache.
+
+        How much does is drawn once for the disk, so that "nothing here, all
         there" between two disks comes up as often as the states in between.
         """
         luck = random.choice((0, 0.1, 0.5, 0.9, 1))
         for write in self._cache:
             if write.safe:
-                write.apply(self._medium)
+                write.apply(file)
             elif random.random() < 0.5:
                 if random.random() < luck:
-                    write.apply(self._medium)
+                    write.apply(file)
             else:
-                _tear(write, self._medium, luck, random)
-        self._cache.clear()
-        self._by_page.clear()
+                _tear(write, file, luck, random)
 
     def close(self):
         """Ends without a power cut: a cache that has power is written out."""

@@ -20,10 +20,16 @@ class Status(NamedTuple):
 
 
 class Remap:
-    """`with Remap(vm, main, spare) as dev:` - the device is removed at the end."""
+    """
+    `with Remap(vm, main, spare) as dev:` - the device is removed at the end.
 
-    def __init__(self, vm, main, spare, args="", name="r0", length=None, options=""):
+    finish=False leaves it, for a guest whose power is about to go.
+    """
+
+    def __init__(self, vm, main, spare, args="", name="r0", length=None, options="",
+                 finish=True):
         self.vm = vm
+        self.finish = finish
         self.options = options
         self.name = name
         self.dev = f"/dev/mapper/{name}"
@@ -37,7 +43,7 @@ class Remap:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind is None:
+        if kind is None and self.finish:
             self.vm.run(f"DM_DISABLE_UDEV=1 dmsetup remove {self.name}")
 
     def status(self):

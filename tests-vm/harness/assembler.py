@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dmremap on this machine, for the commands that take images."""
+
+import json
+import subprocess
+
+from . import paths
+
+
+def dmremap(*argv, check=None):
+    """Runs it. `check` is the exit status to insist on."""
+    done = subprocess.run([paths.dmremap(), *map(str, argv)], capture_output=True, text=True,
+                          timeout=120)
+    if check is not None and done.returncode != check:
+        raise AssertionError(f"dmremap {' '.join(map(str, argv))} exited with {done.returncode}, "
+                             f"not {check}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def examine(image):
+    """What it finds on a spare's image."""
+    return json.loads(dmremap("examine", image, "--json").stdout)
