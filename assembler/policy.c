@@ -200,32 +200,29 @@ static bool parse_tag(struct tag *tag, const char *text)
 	return false;
 }
 
-/* @text is "TAG,TAG,..."; false if any of them is not understood. */
+/* @text is "TAG,TAG,..."; if any of them is not understood, the others alone could mean another device. */
 static bool parse_tags(struct tags *tags, char *text)
 {
 	char *word;
 
 	while ((word = strsep(&text, ","))) {
-		if (tags->count == MAX_TAGS || !parse_tag(&tags->tag[tags->count], word))
+		if (tags->count == MAX_TAGS || !parse_tag(&tags->tag[tags->count], word)) {
+			tags->count = 0;
 			return false;
+		}
 		tags->count++;
 	}
 	return true;
 }
 
 /* One word "key=value" of a set's line. */
-static bool parse_member(struct named_set *set, char *word)
+static bool parse_member(struct named_set *set, const char *key, char *value)
 {
-	char *value = strchr(word, '=');
-
-	if (!value)
-		return false;
-	*value++ = '\0';
-	if (!strcmp(word, "main"))
+	if (!strcmp(key, "main"))
 		return parse_tags(&set->main, value);
-	if (!strcmp(word, "spare"))
+	if (!strcmp(key, "spare"))
 		return parse_tags(&set->spare, value);
-	if (strcmp(word, "name") || !dmr_name_valid(value))
+	if (strcmp(key, "name") || !dmr_name_valid(value))
 		return false;
 	strcpy(set->name, value);
 	return true;
@@ -248,8 +245,13 @@ static void config_set(struct policy *p, const char *where, char *rest)
 		return;
 	set->in_config = true;
 	while ((word = strsep(&rest, " "))) {
-		if (*word && !parse_member(set, word))
-			log_error("%s: '%s' makes no sense and is ignored", where, printable(word));
+		char *value = strchr(word, '=');
+
+		if (value)
+			*value++ = '\0';
+		if (*word && (!value || !parse_member(set, word, value)))
+			log_error("%s: '%s=%s' makes no sense and is ignored", where,
+				  printable(word), printable(value ? value : ""));
 	}
 }
 
