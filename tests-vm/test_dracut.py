@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The dracut module and the udev rule: the root is a set, and no boot goes on without it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from harness.copies import Copies
+from harness.disk import Disk
+from harness.machine import Machine
+from harness.root import ROOT_PARTUUID, ROOT_UUID, boot_lane, dracut, root_image
+
+BY_UUID = f"/dev/disk/by-uuid/{ROOT_UUID}"
+both = pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "no-systemd"])
+
+
+@pytest.fixture(scope="module")
+def adopted_once(root_tree):
+    """A root partition that became the main of a set while it was mounted."""
+    with Disk.copy_of(root_image(root_tree), serial="MAIN") as disk, \
+            Disk("64M", serial="SPARE") as spare:
+        plain = dracut(root_tree, systemd=False)
+        with Machine(boot_lane(root_tree, plain), [disk, spare]) as vm:
+            vm.boot()
+            uuid = vm.run(f"dmremap create root --main {disk.dev}1 --spare {spare.dev}").strip()
+            vm.shutdown()
+        config = f"set {uuid} name=root main=partuuid:{ROOT_PARTUUID} spare=serial:SPARE\n"
+        with disk.snapshot() as disk_then, spare.snapshot() as spare_then:
+            yield SimpleNamespace(tree=root_tree, disk=disk, spare=spare, config=config,
+                                  copies=Copies.of(spare), snapshots=(disk_then, spare_then))
+
+
+@pytest.fixture
+def adopted(adopted_once):
+    """The same for each test, as it was then."""
+    for snapshot in adopted_once.snapshots:
+        snapshot.restore()
+    return adopted_once
+
+
+def machine(adopted, systemd, root=f"UUID={ROOT_UUID}", append="", lean=True):
+    initrd = dracut(adopted.tree, "--add", "dm-remap", systemd=systemd,
+                    files={"/etc/dm-remap.conf": adopted.config})
+    return Machine(boot_lane(adopted.tree, initrd, root, lean), [adopted.disk, adopted.spare],
+                   append=append)
+
+
+def assert_root_is_the_set(vm, disk):
+    assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+    dm = vm.run("readlink -f /dev/mapper/root")
+    assert vm.run(f"readlink -f {BY_UUID}") == dm
+    assert vm.run("readlink -f /dev/disk/by-label/debian-root") == dm
+    assert vm.run(f"find /dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-partuuid -lname '*/{disk.dev[5:]}1'"
+                  " 2>/dev/null || true") == ""
+
+
+def assert_stopped_with_a_reason(vm):
+    vm.start()
+    vm.console.expect("dm-remap: a set that this boot needs is not active:", 120)
+    vm.console.expect("^root: .*spare")
+    vm.console.expect("dmremap assemble --all ")
+    if vm.console.expect("Press Enter for maintenance|dm-remap:/# ")[0].startswith("Press"):
+        vm.console.send("")
+    vm.console.send("grep /sysroot /proc/mounts; ls /dev/mapper; echo status-$?")
+    assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
+
+
+@both
+def test_root_by_uuid_is_the_set(adopted, systemd):
+    with machine(adopted, systemd) as vm:
+        vm.boot()
+        assert_root_is_the_set(vm, adopted.disk)
+
+
+def test_links_and_root_stay_when_all_of_systemd_starts(adopted):
+    with machine(adopted, True, lean=False) as vm:
+        vm.boot()
+        assert vm.run("systemctl is-system-running --wait", timeout=240) == "running\n"
+        vm.run("udevadm trigger --settle")
+        assert_root_is_the_set(vm, adopted.disk)
+        vm.shutdown()
+
+
+@both
+def test_without_a_superblock_the_boot_stops(adopted, systemd):
+    for copy in adopted.copies:
+        copy.corrupt("random", block=0)
+    with machine(adopted, systemd, append="rd.dmremap.timeout=5") as vm:
+        assert_stopped_with_a_reason(vm)
+
+
+@both
+def test_nor_does_it_go_on_from_the_device_that_is_there(adopted, systemd):
+    for copy in adopted.copies:
+        copy.corrupt("random", block=0)
+    with machine(adopted, systemd, root="/dev/sda1", append="rd.dmremap.timeout=5") as vm:
+        assert_stopped_with_a_reason(vm)
+
+
+@both
+def test_rd_dmremap_0_does_nothing(adopted, systemd):
+    with machine(adopted, systemd, append="rd.dmremap=0") as vm:
+        vm.boot()
+        assert vm.run("findmnt -no SOURCE /") == f"{adopted.disk.dev}1\n"
