@@ -133,6 +133,6 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 		o->repair = REPAIR_NEEDED;
 	/* what nobody asked for may be left undone; but not for a reason that needs somebody to look */
 	if (d->kind == DECIDE_CONFLICT || d->kind == DECIDE_DAMAGED ||
-	    (d->named && d->kind != DECIDE_ACTIVE))
+	    (d->needed && d->kind != DECIDE_ACTIVE))
 		o->status |= EXIT_UNDONE;
 }

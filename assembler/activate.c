@@ -135,6 +135,37 @@ int activate_prepare(void)
 	return err;
 }
 
+/* The parameters of the only target of @name, for DM_DEVICE_STATUS or DM_DEVICE_TABLE; to be freed. */
+static char *target_params(const char *name, int type)
+{
+	struct dm_task *task = new_task(type, name);
+	char *kind = NULL, *params = NULL, *copy = NULL;
+	uint64_t start, length;
+
+	/* asking must not make a set that does I/O wait for a flush */
+	if (task && dm_task_no_flush(task) && !run_task(task)) {
+		dm_get_next_target(task, NULL, &start, &length, &kind, &params);
+		if (kind && params && !strcmp(kind, TARGET))
+			copy = strdup(params);
+	}
+	if (task)
+		dm_task_destroy(task);
+	return copy;
+}
+
+/* Fill in the members of @set from its table. */
+static void read_members(struct active_set *set)
+{
+	unsigned int main_major, main_minor, spare_major, spare_minor;
+	char *table = target_params(set->name, DM_DEVICE_TABLE);
+	bool found = table && sscanf(table, "%u:%u %u:%u", &main_major, &main_minor, &spare_major,
+				     &spare_minor) == 4;
+
+	set->main = found ? makedev(main_major, main_minor) : 0;
+	set->spare = found ? makedev(spare_major, spare_minor) : 0;
+	free(table);
+}
+
 /* Ask for the UUID and number of one device; false if it isn't a set. */
 static bool inspect(const char *name, struct active_set *set)
 {
@@ -149,6 +180,7 @@ static bool inspect(const char *name, struct active_set *set)
 	    !uuid_parse(uuid + strlen(UUID_PREFIX), set->uuid)) {
 		snprintf(set->name, sizeof(set->name), "%s", name);
 		set->dev = makedev(info.major, info.minor);
+		read_members(set);
 		ours = true;
 	}
 	if (task)
@@ -267,24 +299,6 @@ int activate_remove(const char *name)
 	return err;
 }
 
-/* The parameters of the only target of @name, for DM_DEVICE_STATUS or DM_DEVICE_TABLE; to be freed. */
-static char *target_params(const char *name, int type)
-{
-	struct dm_task *task = new_task(type, name);
-	char *kind = NULL, *params = NULL, *copy = NULL;
-	uint64_t start, length;
-
-	/* asking must not make a set that does I/O wait for a flush */
-	if (task && dm_task_no_flush(task) && !run_task(task)) {
-		dm_get_next_target(task, NULL, &start, &length, &kind, &params);
-		if (kind && params && !strcmp(kind, TARGET))
-			copy = strdup(params);
-	}
-	if (task)
-		dm_task_destroy(task);
-	return copy;
-}
-
 bool activate_parse_status(const char *params, struct active_status *s)
 {
 	return sscanf(params,
@@ -297,21 +311,13 @@ bool activate_parse_status(const char *params, struct active_status *s)
 
 int activate_status(const struct active_set *set, struct active_status *s)
 {
-	unsigned int main_major, main_minor, spare_major, spare_minor;
 	char *line = target_params(set->name, DM_DEVICE_STATUS);
-	char *table = target_params(set->name, DM_DEVICE_TABLE);
-	int err = 0;
+	bool understood = false;
 
 	memset(s, 0, sizeof(*s));
-	if (!line || !table || !activate_parse_status(line, s) ||
-	    sscanf(table, "%u:%u %u:%u", &main_major, &main_minor, &spare_major, &spare_minor) != 4)
-		err = -EPROTO;
-	if (!err) {
-		s->main = makedev(main_major, main_minor);
-		s->spare = makedev(spare_major, spare_minor);
-		s->last_repair_time = sysfs_number(set->dev, "remap/last_repair_time", 0);
-	}
+	if (line)
+		understood = activate_parse_status(line, s);
+	s->last_repair_time = sysfs_number(set->dev, "remap/last_repair_time", 0);
 	free(line);
-	free(table);
-	return err;
+	return understood ? 0 : -EPROTO;
 }

@@ -15,11 +15,11 @@ struct active_set {
 	char name[DMR_NAME_SIZE]; /* of the DM device */
 	uuid_t uuid;
 	dev_t dev;
+	dev_t main, spare; /* 0 if the target did not tell */
 };
 
 /* What the target's status line says. Strings are empty where a line was shorter or unknown. */
 struct active_status {
-	dev_t main, spare;
 	char mode[16], health[16];
 	uint64_t remapped_sectors, spare_sectors, extents, pending_sectors;
 	unsigned int valid_copies;

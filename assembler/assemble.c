@@ -120,7 +120,7 @@ static void log_decision(const struct request *r, const struct decision *d, cons
 	json_object_set_new(line, "boot_s",
 			    json_real(boot.tv_sec + boot.tv_nsec / 1000000 / 1000.0));
 	json_object_set_new(line, "repaired_copies", json_integer(o->repaired_copies));
-	if (log_activation(line) && r->initramfs)
+	if (log_activation(line, o->activated) && r->initramfs)
 		log_kernel(sentence);
 	json_decref(line);
 }

@@ -92,14 +92,14 @@ static bool is_repeated(json_t *object)
 	return repeated;
 }
 
-bool log_activation(json_t *object)
+bool log_activation(json_t *object, bool always)
 {
 	char *text = NULL, *line = NULL;
 	int err = -ENOMEM;
 
-	if (is_repeated(object))
+	if (!always && is_repeated(object))
 		return false;
-	text = json_dumps(object, JSON_COMPACT);
+	text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text && asprintf(&line, "%s\n", text) > 0) {
 		mkdir(DMREMAP_RUN_DIR, 0755);
 		err = write_line(ACTIVATION_LOG, O_CREAT | O_APPEND, line);

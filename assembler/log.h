@@ -20,11 +20,11 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_kernel(const char *sentence);
 
 /*
- * Append one object to the activation log, unless it only repeats the last decision on the same set and spare
- * (boot hooks ask again and again). Returns true if it was news. Failure is reported and
- * otherwise ignored.
+ * Append one object to the activation log; without @always, not if it only repeats the last
+ * decision on the same set and spare, as boot hooks ask again and again. Returns true if it was
+ * news. Failure is reported and otherwise ignored.
  */
-bool log_activation(json_t *line);
+bool log_activation(json_t *line, bool always);
 
 /*
  * @text with control characters and what isn't ASCII as \xNN, for people to read. Valid until

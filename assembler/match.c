@@ -320,14 +320,33 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	return false;
 }
 
+static void decide_on_active(const struct match_input *in, struct decision *d,
+			     const struct active_set *active)
+{
+	snprintf(d->name, sizeof(d->name), "%s", active->name);
+	if (d->spare && active->spare && d->spare->device->dev != active->spare) {
+		decide(d, DECIDE_SKIP, "it is active as /dev/mapper/%s, with another spare than %s",
+		       printable(active->name), printable(d->spare->device->path));
+		return;
+	}
+	decide(d, DECIDE_ACTIVE, "it is active as /dev/mapper/%s", printable(active->name));
+	for (size_t i = 0; i < in->device_count; i++) {
+		if (in->devices[i].is_file || in->devices[i].dev != active->main)
+			continue;
+		d->main = &in->devices[i];
+		if (d->spare && d->spare->super)
+			match_compare(&d->spare->super->main, le64_to_cpu(d->spare->super->length),
+				      d->main, &d->evidence);
+	}
+}
+
 static void decide_on_spare(const struct match_input *in, struct decision *d)
 {
 	const struct named_set *set = policy_find(in->policy, d->uuid);
 	const struct active_set *active = find_active(in, d->uuid);
 
 	if (active) {
-		snprintf(d->name, sizeof(d->name), "%s", active->name);
-		decide(d, DECIDE_ACTIVE, "it is active as /dev/mapper/%s", printable(active->name));
+		decide_on_active(in, d, active);
 		return;
 	}
 	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !find_main(in, d, set))
@@ -416,6 +435,19 @@ static int add_missing(const struct match_input *in, struct decision *list, int 
 	return n;
 }
 
+/* A spare that is passed over is no loss if the set is active by another one. */
+static void find_needed(struct decision *list, int n)
+{
+	for (int i = 0; i < n; i++) {
+		list[i].needed = list[i].named;
+		for (int k = 0; list[i].kind == DECIDE_SKIP && k < n; k++) {
+			if (!uuid_compare(list[i].uuid, list[k].uuid) &&
+			    (list[k].kind == DECIDE_ACTIVE || list[k].kind == DECIDE_ACTIVATE))
+				list[i].needed = false;
+		}
+	}
+}
+
 int match_decide(const struct match_input *in, struct decision **decisions)
 {
 	struct decision *list = calloc(in->spare_count + in->policy->set_count + 1, sizeof(*list));
@@ -438,6 +470,7 @@ int match_decide(const struct match_input *in, struct decision **decisions)
 	}
 	n = add_missing(in, list, n);
 	settle_claims(list, n);
+	find_needed(list, n);
 	*decisions = list;
 	return n;
 }

@@ -71,6 +71,7 @@ struct decision {
 	uint8_t uuid[DMR_UUID_SIZE];
 	char name[DMR_NAME_SIZE]; /* for the DM device */
 	bool named; /* by the user, the config or the command line */
+	bool needed; /* named, and no other decision on the set fulfils that */
 	const struct found_spare *spare; /* or NULL */
 	const struct device *main; /* or NULL */
 	struct evidence evidence; /* for main */

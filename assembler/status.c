@@ -23,12 +23,12 @@ struct nodes {
 	char set[DMR_NAME_SIZE + 16], main[256], spare[256];
 };
 
-static void find_nodes(const struct active_set *set, const struct active_status *s, struct nodes *n)
+static void find_nodes(const struct active_set *set, struct nodes *n)
 {
 	memset(n, 0, sizeof(*n));
 	snprintf(n->set, sizeof(n->set), "/dev/mapper/%s", set->name);
-	sysfs_node(s->main, n->main, sizeof(n->main));
-	sysfs_node(s->spare, n->spare, sizeof(n->spare));
+	sysfs_node(set->main, n->main, sizeof(n->main));
+	sysfs_node(set->spare, n->spare, sizeof(n->spare));
 }
 
 static json_t *status_json(const struct active_set *set, const struct active_status *s)
@@ -37,7 +37,7 @@ static json_t *status_json(const struct active_set *set, const struct active_sta
 	struct nodes n;
 
 	uuid_unparse_lower(set->uuid, uuid);
-	find_nodes(set, s, &n);
+	find_nodes(set, &n);
 	return json_pack("{ss so ss so so ss ss sI sI sI sI si sI sI sI sI}", "uuid", uuid, "name",
 			 json_text(set->name), "device", n.set, "main", json_text(n.main), "spare",
 			 json_text(n.spare), "mode", s->mode, "health", s->health,
@@ -53,7 +53,7 @@ static void print_status(const struct active_set *set, const struct active_statu
 {
 	struct nodes n;
 
-	find_nodes(set, s, &n);
+	find_nodes(set, &n);
 	printf("%s: %s, %s\n", printable(n.set), s->mode, s->health);
 	printf("  main %s, spare %s\n", printable(n.main), printable(n.spare));
 	printf("  %" PRIu64 " of %" PRIu64 " spare sectors used, in %" PRIu64 " extents; %" PRIu64

@@ -382,9 +382,14 @@ static void test_active_already(void **state)
 	add_spare(m, "sdc", uuid_a, main);
 	strcpy(main->in_use, "used by /dev/dm-0");
 	strcpy(m->active.name, "other");
+	m->active.spare = m->spare->device->dev;
+	m->active.main = main->dev;
 	memcpy(m->active.uuid, uuid_a, sizeof(uuid_a));
 	assert_int_equal(decide(m)->kind, DECIDE_ACTIVE);
 	assert_string_equal(m->decision->name, "other");
+	assert_ptr_equal(m->decision->main, main);
+	m->active.spare = main->dev;
+	assert_int_equal(decide(m)->kind, DECIDE_SKIP);
 }
 
 static void test_threshold_is_for_unnamed_sets(void **state)
