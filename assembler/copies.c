@@ -197,6 +197,8 @@ static int keep_extents(struct copies *c, size_t *room, const struct dmr_table *
 	size_t count = le32_to_cpu(t->header.count);
 	struct dmr_entry *more;
 
+	if (!count)
+		return 0;
 	if (c->extents + count > *room) {
 		*room = (*room + DMR_BLOCK_ENTRIES) * 2;
 		more = realloc(c->extent, *room * sizeof(*more));
