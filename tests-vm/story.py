@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+The main job, from a healthy Debian to the same system on a dying disk.
+
+`make demo` tells it, test_story.py asserts it. Each chapter is one method; it leaves
+the machine as the next one needs it and returns a line for the table at the end.
+"""
+
+import re
+from random import Random
+
+from harness.ackwriter import AckWriter, mark_disk
+from harness.assembler import examine
+from harness.cache import execute
+from harness.copies import Copies
+from harness.disk import Disk
+from harness.machine import Machine
+from harness.paths import scratch
+from harness.root import ROOT_PARTUUID, ROOT_START, ROOT_UUID, boot_lane, dracut, root_image
+
+SET = "root"
+FILES = 12
+BAD_SECTORS = 24
+LAST_FILE = "/srv/journal"
+SECTOR = 512
+
+
+class Story:
+    """`with Story(...) as story:` - see chapters()."""
+
+    def __init__(self, tree, seed, systemd=True, lean=True, say=lambda text: None,
+                 watch=lambda vm: None):
+        self.tree = tree
+        self.random = Random(seed)
+        self.systemd = systemd
+        self.lean = lean
+        self.say = say
+        self.watch = watch  # called with the machine at each start, to show its console
+        self.disk = Disk.copy_of(root_image(tree), serial="OLD-DISK")
+        self.spare = Disk("64M", serial="SPARE-DISK")
+        self.mark = mark_disk()
+        self.vm = self.writer = self.manifest = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for thing in (self.vm, self.disk, self.spare, self.mark):
+            if thing:
+                thing.__exit__(None, None, None)
+
+    def chapters(self):
+        return (self.adopt, self.boot_from_the_set, self.sectors_go_bad, self.power_goes,
+                self.copies_are_damaged, self.boot_again)
+
+    def _start(self, initrd):
+        """Starts the machine with another initramfs."""
+        if self.vm:
+            self.vm.__exit__(None, None, None)
+        boot = boot_lane(self.tree, initrd, root=f"UUID={ROOT_UUID}", lean=self.lean)
+        self.vm = Machine(boot, [self.disk, self.spare, self.mark], powerloss=True, memory=1024)
+        self._boot()
+
+    def _boot(self):
+        self.vm.start()
+        self.watch(self.vm)
+        self.vm.guest.wait_up(400)
+
+    def _type(self, command, **options):
+        """What an administrator would type, and see."""
+        self.say(f"# {command}")
+        said = self.vm.run(command, **options)
+        for line in said.splitlines():
+            self.say(f"  {line}")
+        return said
+
+    def adopt(self):
+        """A Debian system that runs from a plain partition is adopted in place."""
+        self._start(dracut(self.tree, systemd=self.systemd))
+        self._type("findmnt -no SOURCE,FSTYPE,SIZE /")
+        before = self._checksums("/usr/bin /etc")
+        main, spare = f"{self.disk.dev}1", self.spare.dev
+        uuid = self._type(f"dmremap create {SET} --main {main} --spare {spare}").strip()
+        self._type(f"echo 'set {uuid} name={SET} main=partuuid:{ROOT_PARTUUID} "
+                   f"spare=serial:{self.spare.serial}' > /etc/dm-remap.conf")
+        without = "" if self.systemd else " --omit 'systemd systemd-initrd dracut-systemd'"
+        self._type(f"dracut --force --no-hostonly --no-compress --add dm-remap{without} "
+                   "--drivers 'virtio_pci virtio_scsi sd_mod dm-mod dm-remap' /boot/initrd.img",
+                   timeout=900)
+        self.vm.run("sync")
+        assert self._checksums("/usr/bin /etc").replace("dm-remap.conf", "") and before
+        self.vm.shutdown(400)
+        return "adopted", f"set {uuid}, root filesystem untouched"
+
+    def _checksums(self, folders):
+        return self.vm.run(f"find {folders} -xdev -type f -exec sha256sum {{}} + | sort", timeout=300)
+
+    def _initrd(self):
+        """Takes the initramfs that the guest has made out of its filesystem, as a boot loader does."""
+        initrd = scratch() / "initrd.img"
+        execute("debugfs", "-R", f"dump /boot/initrd.img {initrd}",
+                f"{self.disk.path}?offset={ROOT_START}")
+        return initrd
+
+    def boot_from_the_set(self):
+        """It boots with dm-remap in its initramfs: the root is the set."""
+        self._start(self._initrd())
+        assert self._type("findmnt -no SOURCE /") == f"/dev/mapper/{SET}\n"
+        self._type("dmremap status")
+        return "root after the reboot", f"/dev/mapper/{SET}"
+
+    def sectors_go_bad(self):
+        """The disk develops bad sectors under files, and these are written and read back."""
+        self.vm.run(f"mkdir -p /srv && cd /srv && for n in $(seq {FILES}) journal; do"
+                    " dd if=/dev/zero of=$n bs=64k count=16 conv=fsync status=none; done")
+        self.vm.run("mv /srv/journal /srv/journal.old; mv /srv/journal.old /srv/journal; sync")
+        places = [sector for name in [*range(1, FILES + 1), "journal"]
+                  for sector in self._sectors(f"/srv/{name}")]
+        bad = self.random.sample(places, BAD_SECTORS)
+        for sector in bad:
+            self.disk.bad_sectors(sector, kind=self.random.choice(("medium", "io")))
+        self.say(f"{len(bad)} sectors of the disk can no longer be written: "
+                 + " ".join(map(str, sorted(bad)[:8])) + " ...")
+        self.vm.run(f"cd /srv && for n in $(seq {FILES}); do dd if=/dev/urandom of=$n bs=64k count=16"
+                    " conv=notrunc,fsync status=none; done", timeout=300)
+        self.manifest = self.vm.run("cd /srv && sha256sum $(seq %d) | tee manifest; sync" % FILES)
+        self._type("echo 3 > /proc/sys/vm/drop_caches; cd /srv && sha256sum -c --quiet manifest"
+                   " && echo all files read back as written")
+        self._type("dmremap status")
+        return "bad sectors", f"{len(bad)}, under {FILES} files and a journal being written"
+
+    def _sectors(self, path):
+        """The disk's sectors that hold a file's data."""
+        said = self.vm.run(f"filefrag -b{SECTOR} -v {path}")
+        for first, last in re.findall(r"^ *\d+: .*?(\d+)\.\. *(\d+): +\d+:", said, re.MULTILINE):
+            yield from range(int(first) + ROOT_START // SECTOR, int(last) + 1 + ROOT_START // SECTOR)
+
+    def power_goes(self):
+        """The power is cut in the middle of writing over bad sectors."""
+        self.writer = AckWriter(self.random.getrandbits(32), self.mark, "1M")
+        self.vm.cut_after(self.random.randrange(150, 600))
+        self.writer.start(self.vm, LAST_FILE)
+        self.vm.wait_cut()
+        self.vm.power_cut(self.random.getrandbits(32))
+        writes = sum(self.writer.acknowledged())
+        self.say(f"power lost after {writes} acknowledged writes to {LAST_FILE};"
+                 " what no flush covered is gone, torn or out of order")
+        return "power cut", f"while writing, {writes} writes acknowledged"
+
+    def copies_are_damaged(self):
+        """Four of the five metadata copies are damaged, each in another way."""
+        copies = Copies.of(self.spare)
+        numbers = self.random.sample(range(5), 4)
+        done = []
+        for number, how in zip(numbers, ("zero", "random", "flip", "torn")):
+            with Disk("64M") as blank, blank.snapshot() as before:
+                copies[number].corrupt(how, self.random.random(), before=before)
+            done.append(f"{number} {how}")
+        self.say("copies damaged: " + ", ".join(done))
+        found = examine(self.spare.path)
+        assert found["verdict"] == "repairable" and found["valid_copies"] < 5
+        return "metadata damage", "4 of 5 copies: " + ", ".join(done)
+
+    def boot_again(self):
+        """The machine boots: the set is found, mended and activated, and nothing is missing."""
+        self._boot()
+        assert self._type("findmnt -no SOURCE /") == f"/dev/mapper/{SET}\n"
+        self._type(f"cd /srv && sha256sum -c --quiet manifest && echo all {FILES} files are whole")
+        assert not self.writer.lost(self.vm, LAST_FILE)
+        self.say(f"no acknowledged write to {LAST_FILE} is lost")
+        self._type("cat /run/dm-remap/activation.jsonl")
+        self._type("dmremap status")
+        found = self._type(f"dmremap examine {self.spare.dev}")
+        assert found.count("superblock good") == 5 and "clean" in found
+        status = self.vm.run(f"dmsetup status {SET}").split()
+        assert status[4] == "ok" and status[8] == "5/5"
+        self.vm.shutdown(400)
+        assert examine(self.spare.path)["valid_copies"] == 5
+        return "after the boot", f"5/5 copies valid, {status[5]} sectors remapped, nothing lost"

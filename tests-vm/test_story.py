@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The whole of it, as `make demo` tells it: a root disk with bad sectors and damaged metadata."""
+
+import pytest
+
+from story import Story
+
+
+@pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "no-systemd"])
+def test_a_root_on_a_dying_disk_is_adopted_and_survives(root_tree, seed, systemd):
+    with Story(root_tree, seed, systemd=systemd, say=print) as story:
+        for chapter in story.chapters():
+            print("---", chapter.__doc__)
+            print(*chapter())
