@@ -36,6 +36,8 @@ static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
 };
 
+#define LOCK_FILE DMREMAP_RUN_DIR "/lock"
+
 struct request {
 	struct policy policy;
 	bool initramfs;
@@ -45,15 +47,30 @@ struct request {
 	size_t wanted_count;
 };
 
-/* One assembly at a time: the next one then finds the sets active. Returns a descriptor, or -1 if there is no lock. */
-static int take_lock(void)
+/*
+ * One assembly at a time: the next one then finds the sets active. Returns a descriptor, or -1 with the
+ * reason said. One that hangs, on a dead disk perhaps, is not waited for longer than for the disk.
+ */
+static int take_lock(unsigned int timeout)
 {
+	struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
 	int fd;
 
 	mkdir(DMREMAP_RUN_DIR, 0755);
-	fd = open(DMREMAP_RUN_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX))
-		log_info("cannot lock " DMREMAP_RUN_DIR "/lock: %s", strerror(errno));
+	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		log_error("cannot open " LOCK_FILE ": %s", strerror(errno));
+		return -1;
+	}
+	for (unsigned int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
+		if (errno != EWOULDBLOCK || i >= timeout * 10) {
+			log_error("another dmremap holds " LOCK_FILE
+				  "; try again when it has finished");
+			close(fd);
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
 	return fd;
 }
 
@@ -255,13 +272,19 @@ int cmd_assemble(int argc, char **argv)
 	if (r.policy.debug)
 		log_verbosity = 1;
 	status = parse_options(&r, argc, argv);
-	if (status || !r.policy.enabled)
+	if (status)
 		goto out;
-	if (!r.policy.dry_run)
-		lock = take_lock();
+	if (r.policy.enabled && !r.policy.dry_run) {
+		lock = take_lock(r.policy.timeout);
+		if (lock < 0) {
+			status = EXIT_FAILED | EXIT_UNDONE;
+			goto out;
+		}
+	}
 	if (r.json)
 		list = json_array();
-	status = assemble(&r, list);
+	if (r.policy.enabled)
+		status = assemble(&r, list);
 	if (r.json)
 		json_print(json_pack("{so}", "decisions", list));
 	if (lock >= 0)

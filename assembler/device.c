@@ -184,6 +184,8 @@ int device_open(const struct device *d, bool write)
 	struct stat st;
 	int fd;
 
+	if (write && d->is_file && loop_over(d))
+		return -EBUSY;
 	if (!d->is_file)
 		flags |= O_DIRECT | (write ? O_EXCL : 0);
 	fd = open(d->path, flags);

@@ -377,26 +377,38 @@ static void set_name(struct decision *d, const struct named_set *set, const stru
 		snprintf(d->name, sizeof(d->name), "dmremap-%.8s", uuid);
 }
 
-/* Two sets for one main: one that was named, or else one whose hardware is the recorded one, wins if it is alone. */
+/* Two sets for one main or of one name: one that was named, or else one whose hardware is the recorded one, wins if it is alone. */
 static int precedence(const struct decision *d)
 {
 	return d->named * 2 + is_strong(&d->evidence);
 }
 
+/* What @a and @b can't both have; NULL if they can both be activated. */
+static const char *shared_claim(const struct decision *a, const struct decision *b)
+{
+	if (device_overlap(a->main, b->main))
+		return "its main";
+	return strcmp(a->name, b->name) ? NULL : "its name";
+}
+
 static void settle_claims(struct decision *d, size_t count)
 {
 	int *rank = calloc(count + 1, sizeof(*rank)); /* 1 + precedence of those to be activated */
+	const char *claim;
 
 	for (size_t i = 0; rank && i < count; i++)
 		rank[i] = d[i].kind == DECIDE_ACTIVATE ? 1 + precedence(&d[i]) : 0;
 	for (size_t i = 0; rank && i < count; i++) {
 		for (size_t k = 0; rank[i] && k < count; k++) {
-			if (k == i || rank[k] < rank[i] || !device_overlap(d[i].main, d[k].main))
+			if (k == i || rank[k] < rank[i])
 				continue;
-			decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
-			       "main %s is claimed by the sets on %s and on %s",
-			       printable(d[i].main->path), printable(d[i].spare->device->path),
-			       printable(d[k].spare->device->path));
+			claim = shared_claim(&d[i], &d[k]);
+			if (claim)
+				decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
+				       "the set on spare %s lays claim to %s (%s, main %s) as "
+				       "well; name the right one in " POLICY_CONFIG,
+				       printable(d[k].spare->device->path), claim, d[i].name,
+				       printable(d[i].main->path));
 		}
 	}
 	free(rank);

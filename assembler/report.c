@@ -3,12 +3,39 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
 
 #include "command.h"
 #include "log.h"
 #include "report.h"
+
+#define READ_TRIES    5
+#define READ_PAUSE_MS 100
+
+/*
+ * Read the copies to look at them only. The target of an active set may be writing meanwhile, and what is read
+ * during a commit can look like damage: then it is read again.
+ */
+static int read_copies(struct copies *c, int fd, struct device *d)
+{
+	struct timespec pause = {.tv_nsec = READ_PAUSE_MS * 1000 * 1000};
+	int err;
+
+	for (int i = 0;; i++) {
+		err = copies_read(c, fd, d->sectors, NULL);
+		if (err || c->verdict == VERDICT_CLEAN || c->verdict == VERDICT_NONE ||
+		    i == READ_TRIES)
+			return err;
+		if (!i)
+			device_probe(d);
+		if (!*d->in_use)
+			return 0;
+		copies_free(c);
+		nanosleep(&pause, NULL);
+	}
+}
 
 int report_open(const char *path, bool write, struct device *d, struct copies *c)
 {
@@ -21,7 +48,8 @@ int report_open(const char *path, bool write, struct device *d, struct copies *c
 	if (!err) {
 		err = device_open(d, write);
 		if (err >= 0)
-			err = copies_read(c, err, d->sectors, NULL);
+			err = write ? copies_read(c, err, d->sectors, NULL)
+				    : read_copies(c, err, d);
 	}
 	if (err) {
 		device_complain(path, err);

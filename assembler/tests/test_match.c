@@ -525,6 +525,22 @@ static void test_two_sets_for_one_main(void **state)
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
 }
 
+static void test_two_sets_of_one_name(void **state)
+{
+	struct machine *m = *state;
+
+	add_spare(m, "sdc", uuid_a, add_device(m, "sda", (struct device){WWID("w")}));
+	add_spare(m, "sdd", uuid_b, add_device(m, "sdb", (struct device){WWID("x")}));
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
+	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
+	name_set(m, uuid_b, "name=other");
+	m->policy.auto_mode = AUTO_ON;
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+}
+
 /* A disk and its partition both claimed: they share sectors. */
 static void test_overlapping_mains(void **state)
 {
@@ -571,6 +587,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
 		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_for_one_main, start, end),
+		cmocka_unit_test_setup_teardown(test_two_sets_of_one_name, start, end),
 		cmocka_unit_test_setup_teardown(test_overlapping_mains, start, end),
 		cmocka_unit_test_setup_teardown(test_a_spare_is_nobodys_main, start, end),
 	};
