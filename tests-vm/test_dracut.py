@@ -23,8 +23,9 @@ def adopted_once(root_tree):
         with Machine(boot_lane(root_tree, plain), [disk, spare]) as vm:
             vm.boot()
             uuid = vm.run(f"dmremap create root --main {disk.dev}1 --spare {spare.dev}").strip()
+            config = f"set {uuid} name=root main=partuuid:{ROOT_PARTUUID} spare=serial:SPARE\n"
+            vm.run("cat > /etc/dm-remap.conf", stdin=config.encode())
             vm.shutdown()
-        config = f"set {uuid} name=root main=partuuid:{ROOT_PARTUUID} spare=serial:SPARE\n"
         with disk.snapshot() as disk_then, spare.snapshot() as spare_then:
             yield SimpleNamespace(tree=root_tree, disk=disk, spare=spare, config=config,
                                   copies=Copies.of(spare), snapshots=(disk_then, spare_then))
@@ -50,8 +51,8 @@ def assert_root_is_the_set(vm, disk):
     dm = vm.run("readlink -f /dev/mapper/root")
     assert vm.run(f"readlink -f {BY_UUID}") == dm
     assert vm.run("readlink -f /dev/disk/by-label/debian-root") == dm
-    assert vm.run(f"find /dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-partuuid -lname '*/{disk.dev[5:]}1'"
-                  " 2>/dev/null || true") == ""
+    folders = "/dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-partuuid"
+    assert vm.run(f"find {folders} -lname '*/{disk.dev[5:]}1' 2>/dev/null || true") == ""
 
 
 def assert_stopped_with_a_reason(vm):

@@ -20,6 +20,7 @@ AT_HAND = ("nvme", "scsi_debug", "null_blk", "dm-flakey", "dm-delay", "dm-log-wr
 
 INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/busybox
+export DM_DISABLE_UDEV=1  # there is none: libdevmapper makes /dev/mapper/* itself
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /etc /busybox
 /bin/busybox --install -s /busybox
 mount -t proc proc /proc
