@@ -135,6 +135,13 @@ static bool says_anything_good(const struct evidence *e)
 	return false;
 }
 
+/* It is a device next to the one that is meant: the right disk or file system doesn't make up for that. */
+static bool is_neighbour(const struct evidence *e)
+{
+	return e->says[FACT_PARTUUID] == SAYS_NO ||
+	       (e->says[FACT_PARTITION] == SAYS_NO && e->says[FACT_PARTUUID] != SAYS_YES);
+}
+
 static bool identifies_by_size_only(const struct dmr_identity *id)
 {
 	return !*id->wwid && !*id->serial && !*id->partuuid && !*id->ptuuid && !*id->fsuuid;
@@ -169,6 +176,8 @@ static bool eligible(const struct match_input *in, const struct decision *d,
 		return false;
 	if (tagged)
 		return tags_match(&set->main, device);
+	if (is_neighbour(e))
+		return false;
 	if (!d->named)
 		return e->confidence > 0 && says_anything_good(e);
 	return says_anything_good(e) ||
@@ -383,32 +392,36 @@ static int precedence(const struct decision *d)
 	return d->named * 2 + is_strong(&d->evidence);
 }
 
-/* What @a and @b can't both have; NULL if they can both be activated. */
-static const char *shared_claim(const struct decision *a, const struct decision *b)
+/* What @a and @b can't both have, in @text; false if they can both be activated. */
+static bool shared_claim(const struct decision *a, const struct decision *b, char *text,
+			 size_t size)
 {
 	if (device_overlap(a->main, b->main))
-		return "its main";
-	return strcmp(a->name, b->name) ? NULL : "its name";
+		snprintf(text, size, "main %s", printable(a->main->path));
+	else if (!strcmp(a->name, b->name))
+		snprintf(text, size, "name %s", a->name);
+	else
+		return false;
+	return true;
 }
 
 static void settle_claims(struct decision *d, size_t count)
 {
 	int *rank = calloc(count + 1, sizeof(*rank)); /* 1 + precedence of those to be activated */
-	const char *claim;
+	char claim[300];
 
 	for (size_t i = 0; rank && i < count; i++)
 		rank[i] = d[i].kind == DECIDE_ACTIVATE ? 1 + precedence(&d[i]) : 0;
 	for (size_t i = 0; rank && i < count; i++) {
 		for (size_t k = 0; rank[i] && k < count; k++) {
-			if (k == i || rank[k] < rank[i])
+			if (k == i || rank[k] < rank[i] ||
+			    !shared_claim(&d[i], &d[k], claim, sizeof(claim)))
 				continue;
-			claim = shared_claim(&d[i], &d[k]);
-			if (claim)
-				decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
-				       "the set on spare %s lays claim to %s (%s, main %s) as "
-				       "well; name the right one in " POLICY_CONFIG,
-				       printable(d[k].spare->device->path), claim, d[i].name,
-				       printable(d[i].main->path));
+			decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
+			       "the set on spare %s claims the %s as well as the one on %s; ask "
+			       "for one by its UUID, or name it in " POLICY_CONFIG,
+			       printable(d[k].spare->device->path), claim,
+			       printable(d[i].spare->device->path));
 		}
 	}
 	free(rank);

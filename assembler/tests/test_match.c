@@ -433,6 +433,25 @@ static void test_wrong_disk_of_the_right_size(void **state)
 	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
 }
 
+/* The main is gone; its neighbour has the right size, on the right disk. */
+static void test_a_neighbour_is_never_taken(void **state)
+{
+	struct machine *m = *state;
+	struct device part = {
+		.sectors = MAIN_SECTORS, .part_number = 1, SERIAL("s"), PARTUUID("p"), PTUUID("t")};
+	struct device other = {.part_number = 2, SERIAL("s"), PARTUUID("q"), PTUUID("t")};
+
+	add_device(m, "vda2", other);
+	add_spare(m, "vdb", uuid_a, &part);
+	m->wanted = "home";
+	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
+	/* nor if nothing but the number tells */
+	*m->device[0].partuuid = '\0';
+	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
+	name_set(m, uuid_a, "main=path:/dev/vda2");
+	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
+}
+
 static void test_tags_decide(void **state)
 {
 	struct machine *m = *state;
@@ -582,6 +601,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_threshold_is_for_unnamed_sets, start, end),
 		cmocka_unit_test_setup_teardown(test_size_alone, start, end),
 		cmocka_unit_test_setup_teardown(test_wrong_disk_of_the_right_size, start, end),
+		cmocka_unit_test_setup_teardown(test_a_neighbour_is_never_taken, start, end),
 		cmocka_unit_test_setup_teardown(test_tags_decide, start, end),
 		cmocka_unit_test_setup_teardown(test_spare_tags, start, end),
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
