@@ -6,10 +6,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from .paths import CACHE
+
+KEPT = 4
+IN_USE = 3600
 
 
 def digest(*parts):
@@ -47,8 +51,17 @@ def cached(kind, key, make):
             discard(unfinished)
             make(unfinished)
             unfinished.rename(path)
-    os.utime(path)
+            _forget_old(path.parent)
+        os.utime(path)
     return path
+
+
+def _forget_old(folder):
+    """A system and its images take a gigabyte for each version of what is tested."""
+    by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in by_age[KEPT:]:
+        if path.stat().st_mtime < time.time() - IN_USE:
+            discard(path)
 
 
 def discard(path):

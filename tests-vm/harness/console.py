@@ -11,10 +11,14 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\x1b[c7-8]")
 
 
 class Console:
-    def __init__(self, sock, log):
+    """`echo`, if given, is called with each line, to show what the guest says as it says it."""
+
+    def __init__(self, sock, log, echo=None):
         self._sock = sock
         self._log = log
-        self._raw = bytearray()
+        self._echo = echo
+        self._lines = ""
+        self._unfinished = b""
         self._changed = threading.Condition()
         self._read_to = 0
         self.closed = False
@@ -23,19 +27,26 @@ class Console:
 
     def _read(self):
         with open(self._log, "wb", buffering=0) as log:
-            while data := _receive(self._sock):
+            while data := receive(self._sock):
                 log.write(data)
                 with self._changed:
-                    self._raw += data
+                    self._take(data)
                     self._changed.notify_all()
         with self._changed:
             self.closed = True
             self._changed.notify_all()
 
+    def _take(self, data):
+        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
+        for line in map(_readable, lines):
+            self._lines += f"{line}\n"
+            if self._echo:
+                self._echo(line)
+
     @property
     def text(self):
         """Everything said so far, without carriage returns and colours."""
-        return CONTROL.sub("", self._raw.decode(errors="replace"))
+        return self._lines + _readable(self._unfinished)
 
     def tail(self, lines=60):
         end = "\n".join(self.text.splitlines()[-lines:])
@@ -64,7 +75,12 @@ class Console:
         self._sock.close()
 
 
-def _receive(sock):
+def _readable(data):
+    return CONTROL.sub("", data.decode(errors="replace"))
+
+
+def receive(sock):
+    """What has come from QEMU; nothing once it has ended."""
     try:
         return sock.recv(65536)
     except OSError:

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from .console import receive
 from .errors import CommandFailed, GuestGone, TimedOut
 
 HEADER = struct.Struct("<4sIII")
@@ -58,7 +59,7 @@ class Guest:
 
     def _read(self):
         buffer = bytearray()
-        while data := _receive(self._sock):
+        while data := receive(self._sock):
             buffer += data
             for number, kind, content in _frames(buffer):
                 with self._changed:
@@ -133,10 +134,3 @@ def _frames(buffer):
         content = bytes(buffer[HEADER.size:end])
         del buffer[:end]
         yield number, chr(kind), content
-
-
-def _receive(sock):
-    try:
-        return sock.recv(65536)
-    except OSError:
-        return b""

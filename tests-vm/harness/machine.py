@@ -12,8 +12,8 @@ from .accel import accelerator
 from .console import Console
 from .errors import GuestError, TimedOut
 from .guest import Guest
-from .paths import scratch
 from .nbd import Server
+from .paths import scratch
 from .qmp import Qmp
 
 APPEND = "console=ttyS0 panic=-1 systemd.log_color=0 TERM=dumb"
@@ -29,9 +29,11 @@ class Machine:
     command line. The same machine boots again after its end, with the same disks.
 
     With powerloss=True its disks have write caches, and power_cut() loses them.
+    `echo` is called with each line of the console.
     """
 
-    def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False):
+    def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
+                 echo=None):
         self.kernel, self.initrd, self._append = boot
         self.append = append
         self.disks = list(disks)
@@ -40,6 +42,7 @@ class Machine:
         self.accel = accel or accelerator(boot)
         self.powerloss = powerloss
         self.server = None
+        self.echo = echo
         self.log = scratch() / f"console-{id(self)}.log"
         self.qemu = self.qmp = self.console = self.guest = None
 
@@ -75,7 +78,7 @@ class Machine:
         errors.close()
         for sock in theirs:
             sock.close()
-        self.console = Console(ours[0], self.log)
+        self.console = Console(ours[0], self.log, self.echo)
         self.guest = Guest(ours[1], self.console)
         self.qmp = Qmp(ours[2])
         for disk in self.disks:
