@@ -211,6 +211,8 @@ static void rewrite_all(struct dmr_target *t, struct bio_list *writes)
 		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 		bio->bi_iter = io->iter;
+		/* As if never sent: what is cloned from it must find its partition again. */
+		bio_set_dev(bio, t->main->bdev);
 		bio->bi_status = rewrite(&b, bio);
 		bio_list_add(&done, bio);
 	}

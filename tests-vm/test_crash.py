@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from harness import paths
-from harness.ackwriter import AckWriter, mark_disk
+from harness.ackwriter import GUEST_PATH, AckWriter, mark_disk
 from harness.assembler import dmremap, examine
-from harness.cache import execute
+from harness.cache import execute, guest_program
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.remap import Remap
@@ -107,6 +107,7 @@ def lane_without(tree, tmp_path, file, flush):
     (source / file).write_text(code.replace(flush, "0"))
     execute("make", "-C", f"/usr/src/linux-headers-{tree.release}", f"M={source}", "modules")
     return build_fast_lane(tree, {
+        GUEST_PATH: guest_program("ackwriter"),
         f"/lib/modules/{tree.release}/updates/dm-remap.ko": source / "dm-remap.ko"})
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The target alone, by dmsetup: failed writes are moved, and nothing else is."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from harness.cache import execute
 from harness.errors import CommandFailed
 from harness.machine import Machine
 from harness.remap import Remap
-
-MIB = 1 << 20
-
 
 @pytest.fixture
 def boot(fast_lane):
@@ -58,6 +58,22 @@ def test_only_the_bad_sectors_of_a_large_write_move(boot, new_disk, bus, kind, b
         assert vm.run(f"dd if={dev.dev} bs=1M skip=1 count=1 status=none | sha256sum") == data
         again = dev.status()
         assert (again.remapped, again.extents) == (len(bad), len(bad))
+
+
+def test_partitions_stay_within_their_bounds(boot, new_disk):
+    """What is sent again must go to the partition's sectors, not to the disk's of that number."""
+    disk = new_disk("64M")
+    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    disk.bad_sectors(2048 + 20480 + 777)
+    vm = boot(disk)
+    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev, at=10)
+        assert_reads_back(vm, dev.dev, at=10)
+        assert dev.status().remapped == 1
+        rest = vm.run(f"dd if={dev.dev} bs=1M count=10 status=none | tr -d '\\0' | wc -c;"
+                      f"dd if={dev.dev} bs=1M skip=11 status=none | tr -d '\\0' | wc -c")
+        assert rest.split() == ["0", "0"]
 
 
 def test_a_4k_disk_moves_whole_blocks(boot, new_disk):
