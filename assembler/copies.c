@@ -179,6 +179,8 @@ int copies_read_super(struct copies *c, int fd, uint64_t sectors, const uint8_t 
 	for (int i = 0; i < DMR_COPIES; i++)
 		s[i] = &c->super[i];
 	c->elected = dmr_super_elect(s, c->fault, uuid);
+	for (int k = 0; k < DMR_COPIES; k++)
+		c->bad_blocks[k] = c->fault[k] != DMR_OK;
 	if (c->elected < 0) {
 		judge_unelected(c);
 		return 0;
@@ -338,7 +340,6 @@ int copies_read(struct copies *c, int fd, uint64_t sectors, const uint8_t *uuid)
 	if (err || c->verdict != VERDICT_REPAIRABLE)
 		return err;
 	for (int k = 0; k < DMR_COPIES; k++) {
-		c->bad_blocks[k] = c->fault[k] != DMR_OK;
 		if (c->fault[k] != DMR_OK && c->reason == DMR_OK)
 			c->reason = c->fault[k];
 	}
