@@ -82,7 +82,7 @@ static json_t *evidence_json(const struct decision *d)
 	for (int fact = 0; d->main && fact < FACTS; fact++) {
 		if (d->evidence.says[fact] == SAYS_NOTHING)
 			continue;
-		match_evidence_text(&d->evidence, fact, text, sizeof(text));
+		evidence_text(&d->evidence, fact, text, sizeof(text));
 		json_array_append_new(list, json_string(text));
 	}
 	return list;
@@ -115,7 +115,7 @@ static void say(const struct decision *d, const struct outcome *o, char *text, s
 		if (d->evidence.says[fact] == SAYS_NOTHING)
 			continue;
 		n += snprintf(evidence + n, sizeof(evidence) - n, "%s", n ? ", " : " [");
-		match_evidence_text(&d->evidence, fact, evidence + n, sizeof(evidence) - n);
+		evidence_text(&d->evidence, fact, evidence + n, sizeof(evidence) - n);
 		n = strlen(evidence);
 	}
 	snprintf(text, size, "%s: %s: %s%s%s%s", d->name,

@@ -8,138 +8,12 @@
 #include "log.h"
 #include "match.h"
 
-/*
- * The weights. What agrees adds up, to 100 at most; then what differs is taken off. A disk is
- * itself by its hardware ids: with the size they make 100. Without any, PARTUUID and size make 90, a
- * file system's UUID and size 70: a copy of the file system has that, too. An id that was recorded and now
- * is another one means a clone: whatever else agrees, 60. A PARTUUID or partition that differs rules
- * out the neighbour on the same disk. A new file system on the main is legitimate.
- */
-static const struct weight {
-	const char *name;
-	int agrees, differs;
-	bool hardware;
-} weights[FACTS] = {
-	[FACT_SIZE] = {"size", 20, 0, false},
-	[FACT_WWID] = {"wwid", 80, -40, true},
-	[FACT_SERIAL] = {"serial", 80, -40, true},
-	[FACT_PARTUUID] = {"partuuid", 70, -60, false},
-	[FACT_PARTITION] = {"partition", 30, -60, false},
-	[FACT_FSUUID] = {"fsuuid", 50, -10, false},
-};
-
-#define SIZE_LARGER	     10 /* the device has grown, or it is another one */
-#define PARTITION_RENUMBERED -10 /* the partition differs, but its PARTUUID agrees */
-
 const char *decision_text(enum decision_kind kind)
 {
 	static const char *const text[] = {"activate", "active",  "skip",
 					   "conflict", "missing", "damaged"};
 
 	return text[kind];
-}
-
-static enum says compare_text(const char *recorded, const char *found)
-{
-	if (!*recorded || !*found)
-		return SAYS_NOTHING;
-	return strcmp(recorded, found) ? SAYS_NO : SAYS_YES;
-}
-
-static enum says compare_partition(const struct dmr_identity *id, const struct device *d)
-{
-	uint32_t number = le32_to_cpu(id->part_number);
-
-	if (d->is_file || (!number && !d->part_number && !*id->ptuuid))
-		return SAYS_NOTHING;
-	if (number != d->part_number)
-		return SAYS_NO;
-	return compare_text(id->ptuuid, d->ptuuid);
-}
-
-static int points(const struct evidence *e, enum fact fact, bool for_agreement)
-{
-	if (for_agreement)
-		return e->says[fact] == SAYS_YES      ? weights[fact].agrees
-		       : e->says[fact] == SAYS_LARGER ? SIZE_LARGER
-						      : 0;
-	if (e->says[fact] != SAYS_NO)
-		return 0;
-	if (fact == FACT_PARTITION && e->says[FACT_PARTUUID] == SAYS_YES)
-		return PARTITION_RENUMBERED;
-	return weights[fact].differs;
-}
-
-void match_compare(const struct dmr_identity *id, uint64_t need, const struct device *d,
-		   struct evidence *e)
-{
-	uint64_t sectors = le64_to_cpu(id->sectors);
-
-	memset(e, 0, sizeof(*e));
-	e->possible = d->sectors >= need;
-	e->says[FACT_SIZE] = !e->possible	     ? SAYS_NO
-			     : d->sectors == sectors ? SAYS_YES
-						     : SAYS_LARGER;
-	e->says[FACT_WWID] = compare_text(id->wwid, d->wwid);
-	e->says[FACT_SERIAL] = compare_text(id->serial, d->serial);
-	e->says[FACT_PARTUUID] = compare_text(id->partuuid, d->partuuid);
-	e->says[FACT_PARTITION] = compare_partition(id, d);
-	e->says[FACT_FSUUID] = compare_text(id->fsuuid, d->fsuuid);
-	if (!e->possible)
-		return;
-	for (int fact = 0; fact < FACTS; fact++)
-		e->confidence += points(e, fact, true);
-	if (e->confidence > 100)
-		e->confidence = 100;
-	for (int fact = 0; fact < FACTS; fact++)
-		e->confidence += points(e, fact, false);
-	if (e->confidence < 0)
-		e->confidence = 0;
-}
-
-void match_evidence_text(const struct evidence *e, enum fact fact, char *text, size_t size)
-{
-	static const char *const says[] = {
-		[SAYS_NOTHING] = "is not known",
-		[SAYS_YES] = "agrees",
-		[SAYS_LARGER] = "is larger",
-		[SAYS_NO] = "differs",
-	};
-
-	if (fact == FACT_SIZE && e->says[fact] == SAYS_NO)
-		snprintf(text, size, "size is too small");
-	else
-		snprintf(text, size, "%s %s", weights[fact].name, says[e->says[fact]]);
-}
-
-/* The hardware vouches for it, and nothing that tells devices apart speaks against it. */
-static bool is_strong(const struct evidence *e)
-{
-	bool hardware = false;
-
-	for (int fact = 0; fact < FACTS; fact++) {
-		if (e->says[fact] == SAYS_NO && fact != FACT_FSUUID)
-			return false;
-		hardware |= weights[fact].hardware && e->says[fact] == SAYS_YES;
-	}
-	return hardware;
-}
-
-/* Anything besides the size that agrees. */
-static bool says_anything_good(const struct evidence *e)
-{
-	for (int fact = FACT_SIZE + 1; fact < FACTS; fact++) {
-		if (e->says[fact] == SAYS_YES)
-			return true;
-	}
-	return false;
-}
-
-/* It is a device next to the one that is meant: the right disk or file system doesn't make up for that. */
-static bool is_neighbour(const struct evidence *e)
-{
-	return e->says[FACT_PARTUUID] == SAYS_NO ||
-	       (e->says[FACT_PARTITION] == SAYS_NO && e->says[FACT_PARTUUID] != SAYS_YES);
 }
 
 static bool identifies_by_size_only(const struct dmr_identity *id)
@@ -171,16 +45,16 @@ static bool eligible(const struct match_input *in, const struct decision *d,
 		if (device_overlap(device, in->spares[i].device))
 			return false;
 	}
-	match_compare(&s->main, le64_to_cpu(s->length), device, e);
+	evidence_compare(&s->main, le64_to_cpu(s->length), device, e);
 	if (!e->possible || device->block > le32_to_cpu(s->main_block))
 		return false;
 	if (tagged)
 		return tags_match(&set->main, device);
-	if (is_neighbour(e))
+	if (evidence_neighbour(e))
 		return false;
 	if (!d->named)
-		return e->confidence > 0 && says_anything_good(e);
-	return says_anything_good(e) ||
+		return e->confidence > 0 && evidence_recognises(e);
+	return evidence_recognises(e) ||
 	       (identifies_by_size_only(&s->main) && e->says[FACT_SIZE] == SAYS_YES);
 }
 
@@ -194,7 +68,7 @@ enum class {
 
 static enum class class_of(const struct match_input *in, const struct evidence *e) {
 	if (e->confidence < (int)in->policy->threshold) return CLASS_WEAK;
-	return is_strong(e) ? CLASS_STRONG : CLASS_GOOD;
+	return evidence_strong(e) ? CLASS_STRONG : CLASS_GOOD;
 }
 
 /* Find the main of a set; a decision is made only if there isn't exactly one that it could be. */
@@ -270,29 +144,36 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 	const struct dmr_super *mine = d->spare->super, *theirs;
 	struct evidence me, other;
 
-	match_compare(&mine->spare, le64_to_cpu(mine->spare_sectors), d->spare->device, &me);
+	evidence_compare(&mine->spare, le64_to_cpu(mine->spare_sectors), d->spare->device, &me);
 	for (size_t i = 0; i < in->spare_count; i++) {
 		const struct found_spare *s = &in->spares[i];
 		const char *path = printable(s->device->path);
 
 		theirs = s->super;
-		if (s == d->spare || uuid_compare(s->uuid, d->uuid) || !theirs ||
-		    le32_to_cpu(theirs->state) == DMR_STATE_SUPERSEDED)
+		if (s == d->spare || uuid_compare(s->uuid, d->uuid))
 			continue;
-		match_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
-			      &other);
-		if (is_strong(&other) && !is_strong(&me)) {
+		if (!theirs && !evidence_strong(&me)) {
+			decide(d, DECIDE_CONFLICT, "%s holds the remains of the same set as %s",
+			       path, printable(d->spare->device->path));
+			return false;
+		}
+		if (!theirs || le32_to_cpu(theirs->state) == DMR_STATE_SUPERSEDED)
+			continue;
+		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
+				 &other);
+		if (evidence_strong(&other) && !evidence_strong(&me)) {
 			decide(d, DECIDE_SKIP, "%s is a copy; the set's own spare is %s",
 			       printable(d->spare->device->path), path);
 			return false;
 		}
-		if (is_strong(&other) == is_strong(&me) &&
-		    (!is_strong(&me) || mine->header.generation == theirs->header.generation)) {
+		if (evidence_strong(&other) == evidence_strong(&me) &&
+		    (!evidence_strong(&me) ||
+		     mine->header.generation == theirs->header.generation)) {
 			decide(d, DECIDE_CONFLICT, "both %s and %s claim to be its spare",
 			       printable(d->spare->device->path), path);
 			return false;
 		}
-		if (is_strong(&other) == is_strong(&me) &&
+		if (evidence_strong(&other) == evidence_strong(&me) &&
 		    le64_to_cpu(mine->header.generation) < le64_to_cpu(theirs->header.generation)) {
 			decide(d, DECIDE_SKIP, "%s is older than %s, the set's other spare",
 			       printable(d->spare->device->path), path);
@@ -300,6 +181,39 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 		}
 	}
 	return true;
+}
+
+/* The spare of a set whose metadata on @d's spare is lost: whole, and where it was recorded. NULL if there is none. */
+static const struct found_spare *find_better(const struct match_input *in, const struct decision *d)
+{
+	struct evidence e;
+
+	for (size_t i = 0; i < in->spare_count; i++) {
+		const struct found_spare *s = &in->spares[i];
+
+		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST)
+			continue;
+		evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device,
+				 &e);
+		if (evidence_strong(&e))
+			return s;
+	}
+	return NULL;
+}
+
+static void decide_on_lost(const struct match_input *in, struct decision *d)
+{
+	const struct found_spare *better = find_better(in, d);
+	const char *path = printable(d->spare->device->path);
+
+	if (better)
+		decide(d, DECIDE_SKIP,
+		       "the metadata on %s cannot be used (%s), but the set's own spare is %s",
+		       path, dmr_fault_text(d->spare->reason), printable(better->device->path));
+	else
+		decide(d, DECIDE_DAMAGED,
+		       "the metadata on %s cannot be used (%s); 'dmremap examine %s' shows it",
+		       path, dmr_fault_text(d->spare->reason), path);
 }
 
 /* Reasons not to touch this spare that have nothing to do with its main. Returns true if it may go on. */
@@ -316,9 +230,7 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	else if (!d->named && device->removable)
 		decide(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable", path);
 	else if (d->spare->verdict == VERDICT_LOST)
-		decide(d, DECIDE_DAMAGED,
-		       "the metadata on %s cannot be used (%s); 'dmremap examine %s' shows it",
-		       path, dmr_fault_text(d->spare->reason), path);
+		decide_on_lost(in, d);
 	else if (set && set->spare.count && !tags_match(&set->spare, device))
 		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
 		       path);
@@ -344,8 +256,9 @@ static void decide_on_active(const struct match_input *in, struct decision *d,
 			continue;
 		d->main = &in->devices[i];
 		if (d->spare && d->spare->super)
-			match_compare(&d->spare->super->main, le64_to_cpu(d->spare->super->length),
-				      d->main, &d->evidence);
+			evidence_compare(&d->spare->super->main,
+					 le64_to_cpu(d->spare->super->length), d->main,
+					 &d->evidence);
 	}
 }
 
@@ -389,7 +302,7 @@ static void set_name(struct decision *d, const struct named_set *set, const stru
 /* Two sets for one main or of one name: one that was named, or else one whose hardware is the recorded one, wins if it is alone. */
 static int precedence(const struct decision *d)
 {
-	return d->named * 2 + is_strong(&d->evidence);
+	return d->named * 2 + evidence_strong(&d->evidence);
 }
 
 /* What @a and @b can't both have, in @text; false if they can both be activated. */

@@ -11,6 +11,7 @@
 #include "activate.h"
 #include "copies.h"
 #include "device.h"
+#include "evidence.h"
 #include "policy.h"
 
 /* A spare with metadata, whole or not. */
@@ -35,28 +36,6 @@ struct match_input {
 	size_t wanted_count; /* 0: whatever the policy says */
 };
 
-enum fact {
-	FACT_SIZE,
-	FACT_WWID,
-	FACT_SERIAL,
-	FACT_PARTUUID,
-	FACT_PARTITION, /* partition table and number */
-	FACT_FSUUID,
-	FACTS,
-};
-
-/* How a device compares with a recorded identity. */
-struct evidence {
-	enum says {
-		SAYS_NOTHING, /* not recorded, or the device doesn't tell */
-		SAYS_YES,
-		SAYS_LARGER, /* size only */
-		SAYS_NO,
-	} says[FACTS];
-	int confidence; /* 0-100; 0 also if the device is too small */
-	bool possible; /* passes the hard checks */
-};
-
 enum decision_kind {
 	DECIDE_ACTIVATE,
 	DECIDE_ACTIVE, /* it is already */
@@ -77,16 +56,6 @@ struct decision {
 	struct evidence evidence; /* for main */
 	char reason[512]; /* one sentence, printable */
 };
-
-/*
- * Compare @d with a recorded identity; @need is the least size in sectors. The weights are a table at
- * the top of match.c.
- */
-void match_compare(const struct dmr_identity *id, uint64_t need, const struct device *d,
-		   struct evidence *e);
-
-/* One piece of evidence in words, e.g. "wwid agrees". */
-void match_evidence_text(const struct evidence *e, enum fact fact, char *text, size_t size);
 
 /*
  * Decide on every spare found, and on every set that was named. The caller frees *@decisions.

@@ -58,6 +58,11 @@ static void test_confidence(void **state)
 		 {.sectors = 100, WWID("w"), FSUUID("g")},
 		 90,
 		 100},
+		{"same disk, new partition table",
+		 {.sectors = 100, WWID("w"), PTUUID("t")},
+		 {.sectors = 100, WWID("w"), PTUUID("u")},
+		 90,
+		 100},
 		{"virtio partition",
 		 {.sectors = 100, .part_number = 1, PARTUUID("p"), PTUUID("t")},
 		 {.sectors = 100, .part_number = 1, PARTUUID("p"), PTUUID("t")},
@@ -121,7 +126,7 @@ static void test_confidence(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct evidence e;
 
-		match_compare(&rows[i].recorded, 100, &rows[i].found, &e);
+		evidence_compare(&rows[i].recorded, 100, &rows[i].found, &e);
 		if (e.confidence < rows[i].least || e.confidence > rows[i].most)
 			fail_msg("%s: %d", rows[i].what, e.confidence);
 		assert_int_equal(e.possible, rows[i].found.sectors >= 100);
@@ -527,6 +532,25 @@ static void test_two_spares_of_one_set(void **state)
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
 }
 
+/* Of two spares one is lost: the other counts only if its hardware says that it is the set's own. */
+static void test_one_of_two_spares_is_lost(void **state)
+{
+	struct machine *m = *state;
+	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+
+	add_spare(m, "sdc", uuid_a, main);
+	add_spare(m, "sdd", uuid_a, main);
+	m->spare[1].verdict = VERDICT_LOST;
+	m->spare[1].super = NULL;
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
+	strcpy(m->super[0].spare.serial, "another");
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
+	assert_int_equal(m->decision[1].kind, DECIDE_DAMAGED);
+}
+
 static void test_two_sets_for_one_main(void **state)
 {
 	struct machine *m = *state;
@@ -606,6 +630,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spare_tags, start, end),
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
 		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
+		cmocka_unit_test_setup_teardown(test_one_of_two_spares_is_lost, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_for_one_main, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_of_one_name, start, end),
 		cmocka_unit_test_setup_teardown(test_overlapping_mains, start, end),
