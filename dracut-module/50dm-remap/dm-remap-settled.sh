@@ -7,11 +7,13 @@
 _dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
 _dmremap_status=$?
 
+# Only warn reaches the console both with and without systemd.
+_dmremap_tell=warn
+[ "$_dmremap_status" -eq 0 ] && _dmremap_tell=info
 if [ "$_dmremap_new" != "$_dmremap_said" ]; then
     _dmremap_said=$_dmremap_new
-    # Through warn: it is the one that reaches the console with and without systemd.
     while [ -n "$_dmremap_new" ] && read -r _dmremap_line; do
-        warn "$_dmremap_line"
+        "$_dmremap_tell" "$_dmremap_line"
     done << LINES
 $_dmremap_new
 LINES
