@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import accel
-from harness.errors import CommandFailed, GuestGone, TimedOut
+from harness.errors import CommandFailed, GuestError, GuestGone, TimedOut
 from harness.machine import Machine
 
 
@@ -38,10 +38,11 @@ def test_a_command_s_output_and_failure(bare_lane):
         vm.shutdown()
 
 
-def test_bad_sectors_fail_exactly_and_heal(bare_lane, new_disk):
+@pytest.mark.parametrize("powerloss", [False, True], ids=["file", "server"])
+def test_bad_sectors_fail_exactly_and_heal(bare_lane, new_disk, powerloss):
     medium, io = new_disk("64M"), new_disk("64M", bus="virtio")
     medium.bad_sectors(1000, count=2)
-    with Machine(bare_lane, [medium, io]) as vm:
+    with Machine(bare_lane, [medium, io], powerloss=powerloss) as vm:
         vm.boot()
         io.bad_sectors(2000, kind="io", on="both")
         no_data, io_error = "No data available", "Input/output error"
@@ -90,6 +91,12 @@ def test_a_boot_that_takes_too_long_shows_the_console_and_leaves_nothing(bare_la
             vm.guest.wait_up(timeout=1)
         qemu = vm.qemu.pid
     assert not Path(f"/proc/{qemu}").exists()
+
+
+def test_what_qemu_says_when_it_does_not_start(bare_lane):
+    with Machine(bare_lane, accel=accel.Accelerator("none", ("-accel", "nonesuch"))) as vm:
+        with pytest.raises(GuestError, match="nonesuch"):
+            vm.boot()
 
 
 def test_a_panic_ends_the_wait_at_once(bare_lane):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from .accel import accelerator
 from .console import Console
-from .errors import GuestError, TimedOut
+from .errors import GuestError, GuestGone, TimedOut
 from .guest import Guest
 from .nbd import Server
 from .paths import scratch
@@ -70,17 +70,15 @@ class Machine:
                 self._serve(disk)
         pairs = [socket.socketpair() for _ in range(3)]
         ours, theirs = zip(*pairs)
-        errors = open(self.log.with_suffix(".qemu"), "wb")
-        self.qemu = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *self._command([s.fileno() for s in theirs])],
-            stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-            pass_fds=[s.fileno() for s in theirs])
-        errors.close()
+        self.qemu = self._launch([sock.fileno() for sock in theirs])
         for sock in theirs:
             sock.close()
         self.console = Console(ours[0], self.log, self.echo)
         self.guest = Guest(ours[1], self.console)
-        self.qmp = Qmp(ours[2])
+        try:
+            self.qmp = Qmp(ours[2])
+        except GuestGone:
+            raise GuestError(f"QEMU did not start:\n{self._complaints.read_text()}") from None
         for disk in self.disks:
             disk.attached(self)
         self.qmp.execute("cont")
@@ -155,7 +153,7 @@ class Machine:
         if self.server:
             self.server.close()
             self.server = None
-        self.log.with_suffix(".qemu").unlink(missing_ok=True)
+        self._complaints.unlink(missing_ok=True)
         self.qemu = self.qmp = None
 
     # --- what is done in it ---
@@ -175,9 +173,11 @@ class Machine:
 
     def device_of(self, disk, timeout=30):
         """The name of a disk's device, once the guest has found it."""
-        slot = self.disks.index(disk)
-        look = (f"cd /sys/bus/scsi/devices/*:0:{slot}:0/block && ls" if disk.bus == "scsi" else
-                f"cd /sys/block && grep -lx {disk.serial} vd*/serial | cut -d/ -f1")
+        if disk.bus == "scsi":
+            place = f"/sys/bus/virtio/devices/*/host*/target*/*:0:{self.disks.index(disk)}:0/block"
+            look = f"cd {place} && ls"
+        else:
+            look = f"cd /sys/block && grep -lx {disk.serial} vd*/serial | cut -d/ -f1"
         return "/dev/" + self.wait_for(look, timeout).strip()
 
     def wait_for(self, command, timeout=60):
@@ -210,6 +210,18 @@ class Machine:
         self.qmp.wait_event("DEVICE_DELETED", timeout, device=device)
 
     # --- QEMU ---
+
+    @property
+    def _complaints(self):
+        """Where QEMU's own messages go."""
+        return self.log.with_suffix(".qemu")
+
+    def _launch(self, fds):
+        """Starts QEMU, to end with this process, however that ends."""
+        with open(self._complaints, "wb") as messages:
+            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self._command(fds)],
+                                    stdin=subprocess.DEVNULL, stdout=messages, stderr=messages,
+                                    pass_fds=fds)
 
     def _command(self, fds):
         console, agent, qmp = fds
