@@ -58,7 +58,7 @@ def assert_root_is_the_set(vm, disk):
 def assert_stopped_with_a_reason(vm):
     vm.start()
     vm.console.expect("dm-remap: a set that this boot needs is not active:", 120)
-    vm.console.expect("^root: .*spare")
+    vm.console.expect("^root: damaged: the metadata on /dev/sd. cannot be used")
     vm.console.expect("dmremap assemble --all ")
     if vm.console.expect("Press Enter for maintenance|dm-remap:/# ")[0].startswith("Press"):
         vm.console.send("")
@@ -94,7 +94,8 @@ def test_without_a_superblock_the_boot_stops(adopted, systemd):
 def test_nor_does_it_go_on_from_the_device_that_is_there(adopted, systemd):
     for copy in adopted.copies:
         copy.corrupt("random", block=0)
-    with machine(adopted, systemd, root="/dev/sda1", append="rd.dmremap.timeout=5") as vm:
+    bare = f"/dev/disk/by-id/wwn-{adopted.disk.wwn:#x}-part1"
+    with machine(adopted, systemd, root=bare, append="rd.dmremap.timeout=5") as vm:
         assert_stopped_with_a_reason(vm)
 
 
