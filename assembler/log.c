@@ -14,7 +14,7 @@
 
 int log_verbosity;
 
-static void log_line(const char *format, va_list args)
+static void __attribute__((format(printf, 1, 0))) log_line(const char *format, va_list args)
 {
 	char line[2048];
 	int n;
