@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from .cache import cached, digest, execute
+from .paths import Missing
 
 PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "udev", "dmsetup", "dracut",
             "busybox-static", "kmod", "e2fsprogs", "fdisk", "zstd")
@@ -78,6 +79,8 @@ def _contents(content):
 def debian(suite="bookworm", packages=PACKAGES):
     """A Debian system of this suite, without an initramfs: tests make their own."""
     def make(path):
+        if os.geteuid() != 0:
+            raise Missing("Debian systems for the VM tests can only be made by root")
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNWANTED]
         execute("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
                 *options, suite, path, env={**os.environ, "INITRD": "No"})
