@@ -49,7 +49,8 @@ def test_what_is_in_the_cache_is_read(image):
         letter * SECTOR for letter in (b"\0", b"a", b"b", b"\0"))
     assert image.read_bytes() == bytes(SIZE)
     disk.close()
-    assert image.read_bytes()[2 * SECTOR:5 * SECTOR] == b"a" * SECTOR + b"b" * SECTOR + bytes(SECTOR)
+    after = image.read_bytes()[2 * SECTOR:5 * SECTOR]
+    assert after == b"a" * SECTOR + b"b" * SECTOR + bytes(SECTOR)
 
 
 def test_any_part_of_what_was_not_flushed_survives(image):
@@ -57,7 +58,8 @@ def test_any_part_of_what_was_not_flushed_survives(image):
         put(disk, 0, "a", 2)
         put(disk, 2, "b")
 
-    assert letters(states(image, writes), 3) == {"---", "a--", "-a-", "aa-", "--b", "a-b", "-ab", "aab"}
+    assert letters(states(image, writes), 3) == {
+        "---", "a--", "-a-", "aa-", "--b", "a-b", "-ab", "aab"}
 
 
 def test_a_flush_covers_what_was_complete_when_it_was_sent(image):

@@ -28,14 +28,14 @@
 #include <unistd.h>
 
 #define SECTOR 512
-#define MAGIC 0x3172657469726b63ull
+#define MAGIC  0x3172657469726b63ull
 
 static struct {
 	uint64_t seed, offset, length, block, longest, count;
 	unsigned int threads;
 	bool direct, no_flush;
 	const char *target, *mark;
-} opt = { .block = 4096, .longest = 16, .threads = 1 };
+} opt = {.block = 4096, .longest = 16, .threads = 1};
 
 /* What every sector written says of itself. The rest of it is drawn from this. */
 struct record {
@@ -50,8 +50,8 @@ union sector {
 /* A thread's plan: its random numbers, its part of the area, its next write. */
 struct plan {
 	uint64_t random, thread, number;
-	uint64_t first, sectors;	/* the thread's part of the area */
-	uint64_t start, end;		/* the write, in sectors of the area */
+	uint64_t first, sectors; /* the thread's part of the area */
+	uint64_t start, end; /* the write, in sectors of the area */
 };
 
 static uint64_t draw(uint64_t *state)
@@ -68,8 +68,10 @@ static struct plan new_plan(uint64_t thread)
 	uint64_t blocks = opt.length / opt.block / opt.threads;
 	uint64_t sectors = blocks * (opt.block / SECTOR);
 
-	return (struct plan){ .random = opt.seed * 1000003 + thread, .thread = thread,
-			      .first = thread * sectors, .sectors = sectors };
+	return (struct plan){.random = opt.seed * 1000003 + thread,
+			     .thread = thread,
+			     .first = thread * sectors,
+			     .sectors = sectors};
 }
 
 static void next_write(struct plan *p)
@@ -91,7 +93,7 @@ static void fill(union sector *s, uint64_t thread, uint64_t number, uint64_t sec
 
 	for (size_t i = 0; i < SECTOR / sizeof(uint64_t); i++)
 		s->words[i] = draw(&random);
-	s->says = (struct record){ MAGIC, opt.seed, thread, number, sector };
+	s->says = (struct record){MAGIC, opt.seed, thread, number, sector};
 }
 
 static void *aligned(size_t size)
@@ -161,7 +163,7 @@ static uint64_t verify_thread(int target, uint64_t thread, uint64_t acknowledged
 		for (uint64_t s = p.start; s < p.end; s++)
 			newest[s - p.first] = p.number;
 	}
-	next_write(&p);		/* the one that may have been under way */
+	next_write(&p); /* the one that may have been under way */
 	for (uint64_t s = p.first; s < p.first + p.sectors; s++) {
 		uint64_t wanted = newest[s - p.first];
 		bool under_way = s >= p.start && s < p.end;
@@ -176,12 +178,13 @@ static uint64_t verify_thread(int target, uint64_t thread, uint64_t acknowledged
 			continue;
 		if (bad++ < 10)
 			printf("sector %" PRIu64 ": write %" PRIu64 " of thread %" PRIu64
-			       " is not there, found %s %" PRIu64 "\n", s, wanted, thread,
-			       found.says.magic == MAGIC ? "write" : "no record",
+			       " is not there, found %s %" PRIu64 "\n",
+			       s, wanted, thread, found.says.magic == MAGIC ? "write" : "no record",
 			       found.says.magic == MAGIC ? found.says.number : 0);
 	}
 	printf("thread %" PRIu64 ": %" PRIu64 " writes acknowledged, %" PRIu64
-	       " sectors checked, %" PRIu64 " lost\n", thread, acknowledged, checked, bad);
+	       " sectors checked, %" PRIu64 " lost\n",
+	       thread, acknowledged, checked, bad);
 	free(newest);
 	return bad;
 }
@@ -207,17 +210,38 @@ static void parse(int argc, char **argv)
 		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 's': opt.seed = number; break;
-		case 'o': opt.offset = number; break;
-		case 'l': opt.length = number; break;
-		case 't': opt.threads = number; break;
-		case 'b': opt.block = number; break;
-		case 'x': opt.longest = number; break;
-		case 'n': opt.count = number; break;
-		case 'm': opt.mark = optarg; break;
-		case 'd': opt.direct = true; break;
-		case 'F': opt.no_flush = true; break;
-		default: exit(2);
+		case 's':
+			opt.seed = number;
+			break;
+		case 'o':
+			opt.offset = number;
+			break;
+		case 'l':
+			opt.length = number;
+			break;
+		case 't':
+			opt.threads = number;
+			break;
+		case 'b':
+			opt.block = number;
+			break;
+		case 'x':
+			opt.longest = number;
+			break;
+		case 'n':
+			opt.count = number;
+			break;
+		case 'm':
+			opt.mark = optarg;
+			break;
+		case 'd':
+			opt.direct = true;
+			break;
+		case 'F':
+			opt.no_flush = true;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	opt.target = argv[optind];

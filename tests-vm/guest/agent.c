@@ -41,7 +41,7 @@ static void die(const char *what)
 static void send_frame(int port, uint32_t id, char type, const void *data, uint32_t length)
 {
 	char frame[sizeof(struct header) + 4096];
-	struct header head = { MAGIC, id, type, length };
+	struct header head = {MAGIC, id, type, length};
 	size_t size = sizeof(head) + length, done = 0;
 
 	memcpy(frame, &head, sizeof(head));
@@ -111,9 +111,9 @@ static void run(int port, uint32_t id, const char *command, int input)
 		die("fork");
 	close(out[1]);
 	close(err[1]);
-	fds[0] = (struct pollfd){ .fd = out[0], .events = POLLIN };
-	fds[1] = (struct pollfd){ .fd = err[0], .events = POLLIN };
-	fds[2] = (struct pollfd){ .fd = pidfd_open(pid, 0), .events = POLLIN };
+	fds[0] = (struct pollfd){.fd = out[0], .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = err[0], .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = pidfd_open(pid, 0), .events = POLLIN};
 	do {
 		poll(fds, 3, -1);
 		if (fds[0].revents && !forward(out[0], port, id, 'o'))

@@ -34,7 +34,7 @@ class Tree:
         return self.path / "lib/modules" / self.release
 
     def run(self, *argv):
-        """Runs a command inside. Its mounts, also a /tmp of its own, end with its mount namespace."""
+        """Runs a command inside. Its mounts, a /tmp of its own too, end with its namespace."""
         root = shlex.quote(str(self.path))
         mounts = (f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && "
                   f"mount -t tmpfs tmp {root}/tmp")
@@ -42,7 +42,7 @@ class Tree:
                        "sh", *argv)
 
     def overlay(self, files):
-        """A copy with more files: {place: content as bytes, text, or the Path of a file or folder}."""
+        """A copy with more files. {place: bytes, text, or the Path of a file or folder}."""
         key = digest(str(self.path), *(part for place in sorted(files)
                                        for part in (place, *_contents(files[place]))))
         return Tree(cached("trees", key, lambda path: self._copy_with(path, files)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command channel: commands run in the guest by tests-vm/guest/agent.c over its second serial port."""
+"""The command channel: tests-vm/guest/agent.c runs commands from the second serial port."""
 
 import itertools
 import struct

@@ -20,12 +20,14 @@ from .powerloss import VolatileDisk
 OPTION_MAGIC = b"IHAVEOPT"
 OPTION_ABORT, OPTION_GO = 2, 7
 OPTION_REPLY = struct.Struct(">QIII")
+OPTION_REPLY_MAGIC = 0x3E889045565A9
 REPLY_ACK, REPLY_INFO, REPLY_UNSUPPORTED = 1, 3, 0x80000001
 FIXED_NEWSTYLE_NO_ZEROES = 3
 HAS_FLAGS_FLUSH_FUA_TRIM_ZEROES = 1 | 4 | 8 | 32 | 64
 
 REQUEST = struct.Struct(">IHHQQI")
 REPLY = struct.Struct(">IIQ")
+REPLY_MAGIC = 0x67446698
 READ, WRITE, DISCONNECT, FLUSH, TRIM, WRITE_ZEROES = 0, 1, 2, 3, 4, 6
 FAULTS = {READ: "read", WRITE: "write", WRITE_ZEROES: "write-zeroes"}
 FUA = 1
@@ -64,7 +66,7 @@ class Server:
             self._cut.set()
 
     def cut_after(self, count):
-        """Stops answering with the count-th operation from now, which is received but not answered."""
+        """Stops answering with the count-th operation from now: that one is received."""
         with self._order:
             self._cut_at = self.operations + count
 
@@ -80,7 +82,7 @@ class Server:
             volatile.lose_power(random)
 
     def after_power_loss(self, seed, folder):
-        """Images of what a cut at this instant may leave, beside those of the disks: node -> path."""
+        """Images of what a cut at this instant may leave: {node: path}."""
         random = Random(seed)
         images = {node: Path(folder, f"{node}.img") for node in self._exports}
         for node, (_, volatile) in self._exports.items():
@@ -125,7 +127,8 @@ class Server:
             content = _receive(connection, length)
 
             def reply(kind, data=b""):
-                connection.sendall(OPTION_REPLY.pack(0x3E889045565A9, option, kind, len(data)) + data)
+                head = OPTION_REPLY.pack(OPTION_REPLY_MAGIC, option, kind, len(data))
+                connection.sendall(head + data)
 
             if option == OPTION_GO:
                 name = content[4:4 + struct.unpack_from(">I", content)[0]].decode()
@@ -164,7 +167,7 @@ class Server:
         if kind == DISCONNECT:
             return None
         if disk.fails(FAULTS.get(kind), offset, length):
-            return REPLY.pack(0x67446698, errno.EIO, handle)
+            return REPLY.pack(REPLY_MAGIC, errno.EIO, handle)
         if kind == READ:
             answer = volatile.read(offset, length)
         elif kind != FLUSH:
@@ -175,7 +178,7 @@ class Server:
             volatile.flush(known_complete)
         elif write and flags & FUA:
             write.safe = True
-        return REPLY.pack(0x67446698, 0, handle) + answer
+        return REPLY.pack(REPLY_MAGIC, 0, handle) + answer
 
     def _is_cut_now(self):
         self.operations += 1

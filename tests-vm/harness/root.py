@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The boot lane: a real Debian system on a real partition of a disk, started by dracut's initramfs."""
+"""The boot lane: a Debian system on a partition of a disk, started by dracut's initramfs."""
 
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def root_image(tree, size="1G", spare=None):
 
 def _image(path, tree, size, spare):
     root = size_in_bytes(size)
-    parts = [f"start={ROOT_START // SECTOR}, size={root // SECTOR}, uuid={ROOT_PARTUUID}, name=root"]
+    parts = [f"start={ROOT_START // SECTOR}, size={root // SECTOR}, uuid={ROOT_PARTUUID}, "
+             "name=root"]
     if spare:
         parts.append(f"size={size_in_bytes(spare) // SECTOR}, name=spare")
     with open(path, "wb") as image:
