@@ -227,7 +227,7 @@ static int parse_options(struct request *r, int argc, char **argv)
 	long n;
 	int c;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "an", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		switch (c) {
 		case 'a':
 			all = true;

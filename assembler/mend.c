@@ -171,6 +171,11 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 	if (!s)
 		return -ENOMEM;
 	r->failed = mend_tables(c, &r->blocks);
+	if (r->failed == ALL_COPIES) {
+		/* nothing is level, or nothing is known to be stable: a superblock that counts it would lie */
+		free(s);
+		return -EIO;
+	}
 
 	*s = *copies_super(c);
 	s->header.previous = s->header.generation;

@@ -73,7 +73,7 @@ int cmd_repair(int argc, char **argv)
 	bool dry_run = false;
 	int c, status;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "n", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'n')
 			dry_run = true;
 		else

@@ -42,7 +42,7 @@ int cmd_stop(int argc, char **argv)
 	bool all = false, found = false;
 	int c, n, status = 0;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS "a", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'a')
 			all = true;
 		else

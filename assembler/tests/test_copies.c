@@ -351,6 +351,27 @@ static void test_a_copy_that_cannot_be_written(void **state)
 	assert_int_equal(copies_super(&s->c)->failed_copies, 0);
 }
 
+/* No copy can be written: no superblock claims anything. */
+static void test_nothing_can_be_written(void **state)
+{
+	struct spare *s = *state;
+	struct rlimit old, limit;
+	struct mend_result r;
+
+	for (int k = 0; k < DMR_COPIES; k++)
+		ruin(s, k, k % 2 ? 2 : 3);
+	assert_int_equal(look(s), VERDICT_REPAIRABLE);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit = old;
+	limit.rlim_cur = DMR_BLOCK_SIZE;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(mend_copies(&s->c, 1, &r), -EIO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(r.failed, ALL);
+	assert_mends(s, 0);
+}
+
 static void test_mending_writes_nothing_that_was_good(void **state)
 {
 	struct spare *s = *state;
@@ -454,6 +475,7 @@ int main(void)
 		TEST(test_overlaps_on_spare_are_lost),
 		TEST(test_unreadable_blocks_are_damage),
 		TEST(test_a_copy_that_cannot_be_written),
+		TEST(test_nothing_can_be_written),
 		TEST(test_mending_writes_nothing_that_was_good),
 		TEST(test_grown_spare),
 		TEST(test_cut_spare),
