@@ -124,6 +124,12 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->valid_copies = d->spare ? d->spare->valid_copies : 0;
+	if (d->kind == DECIDE_ACTIVATE && !device_claimable(d->main)) {
+		d->kind = DECIDE_SKIP;
+		snprintf(d->reason, sizeof(d->reason),
+			 "main %s is in use (swap, or part of another device)",
+			 printable(d->main->path));
+	}
 	if (d->kind == DECIDE_ACTIVATE) {
 		if (mend(d, policy, o) && !policy->dry_run)
 			activate(d, policy, o);

@@ -53,8 +53,8 @@ static int read_members(struct request *r)
 		device_complain(r->spare_path, err);
 		return EXIT_FAILED;
 	}
-	device_probe(&r->main);
-	device_probe(&r->spare);
+	device_probe(&r->main, false);
+	device_probe(&r->spare, true);
 	return 0;
 }
 

@@ -143,12 +143,21 @@ bool device_mounted(const struct device *d)
 	return !d->is_file && mounted(d->dev, where, sizeof(where));
 }
 
+bool device_claimable(const struct device *d)
+{
+	int fd = open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno != EBUSY;
+	close(fd);
+	return true;
+}
+
 /* Say in d->in_use by whom the device is used, if it is. */
-static void find_use(struct device *d)
+static void find_use(struct device *d, bool claim)
 {
 	char text[DEVICE_TEXT - 20];
 	dev_t other;
-	int fd;
 
 	if (d->is_file) {
 		other = loop_over(d);
@@ -164,18 +173,15 @@ static void find_use(struct device *d)
 		snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
 		return;
 	}
-	fd = open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC);
-	if (fd < 0 && errno == EBUSY)
+	if (claim && !device_claimable(d))
 		snprintf(d->in_use, sizeof(d->in_use),
 			 "in use (mounted, swap, or part of another device)");
-	if (fd >= 0)
-		close(fd);
 }
 
-void device_probe(struct device *d)
+void device_probe(struct device *d, bool claim)
 {
 	probe_ids(d);
-	find_use(d);
+	find_use(d, claim);
 }
 
 int device_open(const struct device *d, bool write)

@@ -40,8 +40,17 @@ struct device {
  */
 int device_read(struct device *d, const char *path);
 
-/* Add what has to be read from the device itself, and whether it is in use. */
-void device_probe(struct device *d);
+/*
+ * Add what has to be read from the device itself, and whether it is in use, with @claim also by
+ * device_claimable().
+ */
+void device_probe(struct device *d, bool claim);
+
+/*
+ * The one sure way to know that nobody uses a block device: open it exclusively. For that instant
+ * nobody else can mount it, so this is not for devices that are none of our business.
+ */
+bool device_claimable(const struct device *d);
 
 /* True if the device itself is mounted somewhere. */
 bool device_mounted(const struct device *d);

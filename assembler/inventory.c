@@ -86,7 +86,7 @@ int inventory_read(struct inventory *inv, char *const *paths, int count)
 		read_spare(inv, &inv->devices[i]);
 	/* without a spare nobody asks what the other devices are */
 	for (size_t i = 0; inv->spare_count && i < inv->device_count; i++)
-		device_probe(&inv->devices[i]);
+		device_probe(&inv->devices[i], false);
 	return status;
 }
 

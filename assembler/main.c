@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,10 +43,10 @@ static void print_help(FILE *out)
 /* A full disk or a closed pipe behind stdout must not look like success. */
 static void close_stdout(void)
 {
-	bool failed = ferror(stdout);
+	bool failed = ferror(stdout), pending = __fpending(stdout);
 
 	/* a caller that closed stdout and was told nothing has lost nothing */
-	if (fclose(stdout) && errno != EBADF)
+	if (fclose(stdout) && (pending || errno != EBADF))
 		failed = true;
 	if (failed && errno != EPIPE) {
 		log_error("cannot write the output: %s", strerror(errno));

@@ -29,7 +29,7 @@ static int read_copies(struct copies *c, int fd, struct device *d)
 		    i == READ_TRIES)
 			return err;
 		if (!i)
-			device_probe(d);
+			device_probe(d, false);
 		if (!*d->in_use)
 			return 0;
 		copies_free(c);
