@@ -7,12 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, paths
+from harness import ackwriter
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
-from harness.root import guest_files, root_image
+from harness.products import products, with_dm_remap
+from harness.root import root_image
 
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter")}
 
@@ -30,27 +31,15 @@ def bare_lane(tree):
 
 
 @pytest.fixture(scope="session")
-def products(tree):
-    """What the Makefile builds, at its places in a guest."""
-    return {f"/lib/modules/{tree.release}/updates/dm-remap.ko": paths.module(tree.release),
-            "/usr/sbin/dmremap": paths.dmremap()}
-
-
-@pytest.fixture(scope="session")
-def fast_lane(tree, products):
+def fast_lane(tree):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
-    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products})
+    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(tree)})
 
 
 @pytest.fixture(scope="session")
-def root_tree(tree, products):
+def root_tree(tree):
     """A whole Debian system with dm-remap installed, for the boot lane (harness/root.py)."""
-    source = paths.SOURCE
-    return tree.overlay({
-        **guest_files(), **products,
-        "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
-            source / "assembler/udev/60-persistent-dm-remap.rules",
-        "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap"})
+    return with_dm_remap(tree)
 
 
 @pytest.fixture

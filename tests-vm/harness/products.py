@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dm-remap as it is built, at its places in a guest."""
+
+from . import paths
+from .root import guest_files
+
+
+def products(tree):
+    """The programs alone: module and assembler."""
+    return {f"/lib/modules/{tree.release}/updates/dm-remap.ko": paths.module(tree.release),
+            "/usr/sbin/dmremap": paths.dmremap()}
+
+
+def with_dm_remap(tree):
+    """A whole Debian system with dm-remap installed, for the boot lane (root.py)."""
+    source = paths.SOURCE
+    return tree.overlay({
+        **guest_files(), **products(tree),
+        "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
+            source / "assembler/udev/60-persistent-dm-remap.rules",
+        "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap"})
