@@ -60,8 +60,10 @@ def assert_stopped_with_a_reason(vm):
     vm.console.expect("dm-remap: a set that this boot needs is not active:", 120)
     vm.console.expect("^root: damaged: the metadata on /dev/sd. cannot be used")
     vm.console.expect("dmremap assemble --all ")
-    if vm.console.expect("Press Enter for maintenance|dm-remap:/# ")[0].startswith("Press"):
+    prompt = "(dm-remap:/|sh-[0-9.]+)# "
+    if vm.console.expect(f"Press Enter for maintenance|{prompt}")[0].startswith("Press"):
         vm.console.send("")
+        vm.console.expect(prompt)
     vm.console.send("grep /sysroot /proc/mounts; ls /dev/mapper; echo status-$?")
     assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
 
