@@ -68,7 +68,10 @@ void device_complain(const char *path, int err);
 /* True if @a and @b share sectors as whole disk and partition, or are the same device. Pure. */
 bool device_overlap(const struct device *a, const struct device *b);
 
-/* Why @a and @b can't be the two members of a set: they share sectors, also through a device stacked on one; or NULL. */
+/*
+ * Why @a and @b can't be the two members of a set: they share sectors, also through a device
+ * stacked on one of them. NULL if they don't.
+ */
 const char *device_conflict(const struct device *a, const struct device *b);
 
 /* What is written into the superblock to recognise @d again. */

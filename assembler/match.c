@@ -299,7 +299,10 @@ static void set_name(struct decision *d, const struct named_set *set, const stru
 		snprintf(d->name, sizeof(d->name), "dmremap-%.8s", uuid);
 }
 
-/* Two sets for one main or of one name: one that was named, or else one whose hardware is the recorded one, wins if it is alone. */
+/*
+ * Two sets for one main or of one name: one that was named, or else one whose hardware is the
+ * recorded one, wins if it is alone.
+ */
 static int precedence(const struct decision *d)
 {
 	return d->named * 2 + evidence_strong(&d->evidence);

@@ -8,7 +8,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Read an attribute of block device @dev, without white space around it; "" if there is none. Returns true if there is. */
+/*
+ * Read an attribute of block device @dev, without white space around it; "" if there is none.
+ * Returns true if there is one.
+ */
 bool sysfs_text(dev_t dev, const char *attribute, char *text, size_t size);
 
 /* The same as a number; @otherwise if there is none. */
