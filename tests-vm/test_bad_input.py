@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Bad input to dmremap: one sentence, the right exit status, and nothing changed on disk."""
+
+import hashlib
+
+import pytest
+
+from harness.assembler import dmremap, examine
+from harness.cache import execute
+from harness.machine import Machine
+from harness.remap import Remap
+
+NOT_DONE, ERROR, USAGE = 4, 8, 16
+
+
+@pytest.fixture
+def image(tmp_path):
+    """image("64M", "name"): a blank image file."""
+    def make(size, name):
+        path = tmp_path / name
+        execute("truncate", "-s", size, path)
+        return path
+    return make
+
+
+def digest(*paths):
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+            for path in paths]
+
+
+def assert_refused(status, about, *argv, untouched=()):
+    """One sentence on stderr that names `about`."""
+    before = digest(*untouched)
+    done = dmremap(*argv, check=status)
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert str(about) in done.stderr
+    assert digest(*untouched) == before
+
+
+@pytest.mark.parametrize("command", ["examine", "check", "repair"])
+def test_what_holds_no_metadata(image, tmp_path, command):
+    blank, small = image("16M", "blank"), image("4K", "small")
+    assert_refused(NOT_DONE, blank, command, blank, untouched=[blank])
+    assert_refused(NOT_DONE, small, command, small, untouched=[small])
+    assert_refused(ERROR, tmp_path, command, tmp_path)
+    assert_refused(ERROR, tmp_path / "nowhere", command, tmp_path / "nowhere")
+    assert_refused(USAGE, "--nonsense", command, "--nonsense", blank, untouched=[blank])
+    assert_refused(USAGE, "", command)
+
+
+def test_unknown_commands(image):
+    assert_refused(USAGE, "nonsense", "nonsense")
+
+
+def test_create_refuses_a_spare_that_is_something_else(image, tmp_path):
+    main, spare = image("64M", "main"), image("16M", "spare")
+    small, tree = image("512K", "small"), tmp_path / "folder"
+    tree.mkdir()
+    execute("mkfs.ext4", "-q", spare)
+    create = ("create", "home", "--main", main, "--spare")
+    both = [main, spare]
+    assert_refused(NOT_DONE, "ext4", *create, spare, untouched=both)
+    assert_refused(NOT_DONE, small, *create, small, untouched=[main, small])
+    assert_refused(ERROR, tree, *create, tree, untouched=[main])
+    assert_refused(NOT_DONE, main, *create, main, untouched=[main])
+    assert_refused(USAGE, "--spare", "create", "home", "--main", main, untouched=[main])
+    assert_refused(USAGE, "a/b", "create", "a/b", "--main", main, "--spare", spare, untouched=both)
+    assert_refused(USAGE, "no-uuid", *create, spare, "--uuid", "no-uuid", untouched=both)
+
+    dmremap(*create, spare, "--force", check=0)
+    assert examine(spare)["verdict"] == "clean"
+    assert_refused(NOT_DONE, spare, "create", "other", "--main", main, "--spare", spare,
+                   untouched=both)
+
+
+def test_devices_in_use_and_devices_that_fail(fast_lane, new_disk):
+    main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("16M")
+    unreadable = new_disk("1M")
+    with Machine(fast_lane, [main, spare, other, unreadable]) as vm:
+        vm.boot()
+
+        def refused(status, about, command):
+            before = vm.run(f"sha256sum {main.dev} {spare.dev} {other.dev}")
+            done = vm.run(command, check=False)
+            assert done.status == status, done
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+            assert about in done.stderr
+            assert vm.run(f"sha256sum {main.dev} {spare.dev} {other.dev}") == before
+
+        create = f"dmremap create x --main {main.dev} --spare"
+        vm.run(f"mkfs.ext4 -q {other.dev}; mkdir -p /mnt; mount -o ro {other.dev} /mnt")
+        refused(NOT_DONE, other.dev, f"{create} {other.dev}")
+        refused(NOT_DONE, other.dev, f"{create} {other.dev} --force")
+        vm.run("umount /mnt")
+        with Remap(vm, main, spare):
+            refused(NOT_DONE, spare.dev, f"{create} {spare.dev} --force")
+            refused(ERROR, spare.dev, f"dmremap repair {spare.dev}")
+        unreadable.bad_sectors(0, count=2048, on="read")
+        for command in (f"dmremap examine {unreadable.dev}", f"dmremap repair {unreadable.dev}",
+                        f"{create} {unreadable.dev}"):
+            refused(ERROR, unreadable.dev, command)
+        unreadable.heal()
+        assert vm.run(f"tr -d '\\0' < {unreadable.dev} | wc -c") == "0\n"
