@@ -4,6 +4,7 @@
  * a device wrongly taken for a member is a system that doesn't boot.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
 
@@ -13,6 +14,9 @@
 #include "log.h"
 #include "policy.h"
 #include "probe.h"
+#include "sysfs.h"
+
+#define DM_UUID_PREFIX "DMREMAP-"
 
 static const char usage[] =
 	"DEVICE\n"
@@ -74,6 +78,41 @@ static bool is_main(struct device *d, uuid_t set)
 	return found;
 }
 
+/* A device that an active set holds, and that is no spare, is its main, whatever the config says. */
+static bool is_held(const struct device *d, uuid_t set)
+{
+	dev_t holder[16];
+	int n = sysfs_related(d->dev, "holders", holder, 16);
+	char uuid[DEVICE_TEXT];
+
+	for (int i = 0; i < n; i++) {
+		if (sysfs_text(holder[i], "dm/uuid", uuid, sizeof(uuid)) &&
+		    !strncmp(uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX)) &&
+		    !uuid_parse(uuid + strlen(DM_UUID_PREFIX), set))
+			return true;
+	}
+	return false;
+}
+
+/* The set's own device stands for its main, also in links by PARTUUID, which no table on it tells. */
+static void print_main_partuuid(const struct device *d)
+{
+	struct device member;
+	dev_t slave[2];
+	char path[64];
+	uuid_t set;
+	int n = sysfs_related(d->dev, "slaves", slave, 2);
+
+	for (int i = 0; i < n; i++) {
+		if (!sysfs_node(slave[i], path, sizeof(path)) || device_read(&member, path) ||
+		    is_spare(&member, set))
+			continue;
+		probe_ids(&member);
+		if (*member.partuuid)
+			printf("DM_REMAP_PARTUUID=%s\n", member.partuuid);
+	}
+}
+
 int cmd_udev(int argc, char **argv)
 {
 	struct device device;
@@ -87,9 +126,11 @@ int cmd_udev(int argc, char **argv)
 
 	if (device_read(&device, argv[optind]) || device.is_file)
 		return EXIT_FINE;
-	if (is_spare(&device, set))
+	if (!strncmp(device.dm_uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX)))
+		print_main_partuuid(&device);
+	else if (is_spare(&device, set))
 		print_properties("spare", set);
-	else if (is_main(&device, set))
+	else if (is_held(&device, set) || is_main(&device, set))
 		print_properties("main", set);
 	return EXIT_FINE;
 }

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.assembler import examine
 from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
@@ -75,6 +76,13 @@ def test_root_by_uuid_is_the_set(adopted, systemd):
         assert_root_is_the_set(vm, adopted.disk)
 
 
+@both
+def test_root_by_partuuid_is_the_set(adopted, systemd):
+    with machine(adopted, systemd, root=f"PARTUUID={ROOT_PARTUUID}") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm, adopted.disk)
+
+
 def test_links_and_root_stay_when_all_of_systemd_starts(adopted):
     with machine(adopted, True, lean=False) as vm:
         vm.boot()
@@ -106,3 +114,26 @@ def test_rd_dmremap_0_does_nothing(adopted, systemd):
     with machine(adopted, systemd, append="rd.dmremap=0") as vm:
         vm.boot()
         assert vm.run("findmnt -no SOURCE /") == f"{adopted.disk.dev}1\n"
+
+
+def test_a_set_named_on_the_command_line_alone(adopted):
+    adopted_uuid = adopted.config.split()[1]
+    adopted = SimpleNamespace(**{**vars(adopted), "config": "# names no set\n"})
+    with machine(adopted, True, append=f"rd.dmremap.uuid={adopted_uuid}") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm, adopted.disk)
+
+
+def test_without_repair_the_damage_stays(adopted):
+    for number in (1, 3):
+        adopted.copies[number].corrupt("random")
+    with machine(adopted, False, append="rd.dmremap.repair=no") as vm:
+        vm.boot()
+        assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+        assert "degraded" in vm.run("dmsetup status root")
+        vm.shutdown()
+    assert examine(adopted.spare.path)["valid_copies"] == 3
+    with machine(adopted, False) as vm:
+        vm.boot()
+        vm.shutdown()
+    assert examine(adopted.spare.path)["valid_copies"] == 5
