@@ -37,26 +37,27 @@ class AckWriter:
     def start(self, vm, target):
         return vm.spawn(f"{GUEST_PATH} write {self._options} -m {self.mark.dev} {target}")
 
-    def acknowledged(self):
-        """The number of the last acknowledged write of each thread."""
-        return [self._mark(thread) for thread in range(self.threads)]
+    def acknowledged(self, marks=None):
+        """The number of the last acknowledged write of each thread; `marks`: by another image."""
+        marks = (marks or self.mark.path).read_bytes()
+        return [self._mark(marks, thread) for thread in range(self.threads)]
 
-    def _mark(self, thread):
-        magic, seed, _, number = RECORD.unpack_from(self.mark.read_at(thread * SECTOR, SECTOR))
+    def _mark(self, marks, thread):
+        magic, seed, _, number = RECORD.unpack_from(marks, thread * SECTOR)
         return number if (magic, seed) == (MAGIC, self.seed) else 0
 
     def lost(self, vm, target):
         """What is lost of a file or device in the guest: "" if nothing is."""
         return self._lost(vm.run(self._verify(GUEST_PATH, target), timeout=300, check=False))
 
-    def lost_in(self, image):
-        """The same for an image, on the host."""
-        command = self._verify(guest_program("ackwriter"), image)
+    def lost_in(self, image, marks=None):
+        """The same for an image, on the host; `marks` is an image of the mark disk then."""
+        command = self._verify(guest_program("ackwriter"), image, marks)
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)
         return self._lost(Result(command, done.returncode, done.stdout, done.stderr))
 
-    def _verify(self, program, target):
-        numbers = " ".join(map(str, self.acknowledged()))
+    def _verify(self, program, target, marks=None):
+        numbers = " ".join(map(str, self.acknowledged(marks)))
         return f"{program} verify {self._options} {target} {numbers}"
 
     def _lost(self, result):

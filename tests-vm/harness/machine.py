@@ -4,9 +4,7 @@
 import json
 import socket
 import subprocess
-import tempfile
 import time
-from contextlib import contextmanager
 
 from .accel import accelerator
 from .console import Console
@@ -108,23 +106,21 @@ class Machine:
             self.qemu.wait()
             self._forget()
 
-    def cut_after(self, operations):
-        """Has the power cut by the n-th write or flush from now, of all disks; see wait_cut()."""
-        self.server.cut_after(operations)
+    def cut_after(self, operations, each=None):
+        """
+        Has the power cut by the n-th write or flush from now, of all disks; see wait_cut().
+
+        `each` is called at each of them; it may use after_power_loss().
+        """
+        self.server.cut_after(operations, each)
 
     def wait_cut(self, timeout=120):
         self.server.wait_cut(timeout)
 
-    @contextmanager
-    def after_power_loss(self, seed):
-        """
-        One of the many states that a cut at this instant may leave: a folder of images.
-
-        For after wait_cut(): no disk answers any more, and power_cut() is still to come.
-        """
-        with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-            images = self.server.after_power_loss(seed, folder)
-            yield {disk: images[disk.node] for disk in self.disks}
+    def after_power_loss(self, seed, folder):
+        """One of the many states that a cut at this instant may leave: {disk: image in the folder}."""
+        images = self.server.after_power_loss(seed, folder)
+        return {disk: images[disk.node] for disk in self.disks}
 
     def power_cut(self, seed):
         """

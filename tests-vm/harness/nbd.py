@@ -46,6 +46,7 @@ class Server:
         self.address = f"dm-remap-{os.getpid()}-{next(_names)}"
         self.operations = 0
         self._cut_at = None
+        self._each = None
         self._cut = threading.Event()
         self._order = threading.Lock()
         self._exports = {}
@@ -65,10 +66,15 @@ class Server:
         with self._order:
             self._cut.set()
 
-    def cut_after(self, count):
-        """Stops answering with the count-th operation from now: that one is received."""
+    def cut_after(self, count, each=None):
+        """
+        Stops answering with the count-th operation from now: that one is received.
+
+        `each` is called with each operation that is received until then, before its answer.
+        """
         with self._order:
             self._cut_at = self.operations + count
+            self._each = each
 
     def wait_cut(self, timeout):
         if not self._cut.wait(timeout):
@@ -182,6 +188,8 @@ class Server:
 
     def _is_cut_now(self):
         self.operations += 1
+        if self._each:
+            self._each()
         if self.operations == self._cut_at:
             self._cut.set()
         return self._cut.is_set()
