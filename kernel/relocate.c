@@ -235,7 +235,7 @@ static bool writers_left(struct dmr_target *t, u8 phase)
 
 	/* A bio may be counted on one CPU and end on another: only the sum means something. */
 	for_each_possible_cpu(cpu)
-		sum += *per_cpu_ptr(t->writers.count[phase], cpu);
+		sum += READ_ONCE(*per_cpu_ptr(t->writers.count[phase], cpu));
 	return sum;
 }
 
@@ -245,8 +245,12 @@ static void hold_sectors(struct dmr_target *t, struct dmr_hold *hold)
 	u8 old = t->writers.phase;
 
 	rcu_assign_pointer(t->mover.hold, hold);
-	WRITE_ONCE(t->writers.phase, !old);
-	/* Whoever saw neither has counted itself in the old phase by now. */
+	/*
+	 * Pairs with count_writer(): the phase is read before the hold, so that nobody who missed
+	 * the hold is counted in the new phase, which is not waited for.
+	 */
+	smp_store_release(&t->writers.phase, !old);
+	/* Whoever missed the hold has counted itself in the old phase by now. */
 	synchronize_rcu();
 	WRITE_ONCE(t->writers.awaited, true);
 	wait_event(t->writers.idle, !writers_left(t, old));

@@ -18,6 +18,8 @@ void dmr_redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place 
 /* Under rcu_read_lock(), which the mover's waits rely on. True if the write has to wait. */
 static bool count_writer(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
+	/* Pairs with hold_sectors(): whoever sees the new phase sees the hold, too. */
+	u8 phase = smp_load_acquire(&t->writers.phase);
 	const struct dmr_hold *hold = rcu_dereference(t->mover.hold);
 	sector_t start = bio->bi_iter.bi_sector;
 
@@ -29,9 +31,9 @@ static bool count_writer(struct dmr_target *t, struct bio *bio, struct dmr_io *i
 		}
 		dm_accept_partial_bio(bio, hold->start - start);
 	}
-	io->phase = READ_ONCE(t->writers.phase);
+	io->phase = phase;
 	io->counted = true;
-	this_cpu_inc(*t->writers.count[io->phase]);
+	this_cpu_inc(*t->writers.count[phase]);
 	return false;
 }
 
