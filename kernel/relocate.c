@@ -374,12 +374,13 @@ int dmr_move(struct dmr_target *t, sector_t sector, sector_t count)
 	init_completion(&m.done);
 	spin_lock_irq(&v->lock);
 	stopped = v->stopped;
-	if (!stopped)
+	if (!stopped) {
 		list_add_tail(&m.list, &v->moves);
+		queue_work(v->wq, &v->work);
+	}
 	spin_unlock_irq(&v->lock);
 	if (stopped)
 		return -EBUSY;
-	queue_work(v->wq, &v->work);
 	wait_for_completion(&m.done);
 	return m.result;
 }
@@ -409,6 +410,11 @@ static void mover_work(struct work_struct *work)
 	}
 }
 
+/*
+ * Work is queued before the lock is dropped: as soon as the worker can see the bio it can end it,
+ * and with the last bio the wait of a suspend or a removal ends, too. Queueing on a workqueue that
+ * drains would leave the work pending for ever.
+ */
 void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 {
 	struct dmr_mover *v = &t->mover;
@@ -416,8 +422,8 @@ void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 
 	spin_lock_irqsave(&v->lock, flags);
 	bio_list_add(&v->writes, bio);
-	spin_unlock_irqrestore(&v->lock, flags);
 	queue_work(v->wq, &v->work);
+	spin_unlock_irqrestore(&v->lock, flags);
 }
 
 void dmr_mover_start(struct dmr_target *t)
