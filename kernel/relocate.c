@@ -168,6 +168,7 @@ static blk_status_t write_blocks(struct batch *b, struct bio *bio, sector_t offs
  */
 static blk_status_t rewrite(struct batch *b, struct bio *bio)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct dmr_target *t = b->target;
 	const sector_t sectors = bio_sectors(bio);
 	blk_status_t status = BLK_STS_OK;
@@ -182,6 +183,8 @@ static blk_status_t rewrite(struct batch *b, struct bio *bio)
 		status = write_piece(t, bio, offset, place.run,
 				     place.on_spare ? t->spare->bdev : t->main->bdev,
 				     place.sector);
+		/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
+		io->moved |= place.on_spare;
 		if (dmr_is_suspect(status) && !place.on_spare)
 			status = write_blocks(b, bio, offset, place.run);
 	}

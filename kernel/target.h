@@ -21,7 +21,7 @@ struct dmr_io {
 	struct bvec_iter iter; /* what was sent down, to send it again in pieces */
 	u8 phase; /* of the writers it is counted among */
 	bool counted; /* is a write in flight */
-	bool moved; /* the mover put a part of it on the spare */
+	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* the mover has given its last word */
 };
 
