@@ -110,7 +110,8 @@ static blk_status_t write_piece(struct dmr_target *t, struct bio *bio, sector_t 
 	struct bio *piece = bio_alloc_clone(bdev, bio, GFP_NOIO, &t->mover.bios);
 	blk_status_t status;
 
-	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD);
+	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
+	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
 	bio_trim(piece, offset, sectors);
 	piece->bi_iter.bi_sector = sector;
 	submit_bio_wait(piece);
