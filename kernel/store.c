@@ -45,17 +45,25 @@ void dmr_store_exit(struct dmr_store *s)
 	bioset_exit(&s->bios);
 }
 
-/* The two lowest copies of @copies. */
-static u8 first_two(u8 copies)
+/* The @count lowest of @copies. */
+static u8 lowest(u8 copies, unsigned int count)
 {
-	u8 rest = copies & (copies - 1);
+	u8 rest = copies;
 
-	return copies & ~(rest & (rest - 1));
+	while (count--)
+		rest &= rest - 1;
+	return copies & ~rest;
 }
 
 static u8 good_copies(const struct dmr_store *s)
 {
 	return ALL_COPIES & ~s->bad_copies;
+}
+
+/* How many copies may tear at once while the good instances of a block are all old. */
+static unsigned int half(const struct dmr_store *s)
+{
+	return dmr_store_valid_copies(s) / 2;
 }
 
 static int write_super(struct dmr_store *s, u8 copies)
@@ -80,21 +88,32 @@ static int enough_copies(const struct dmr_store *s)
 	return dmr_store_valid_copies(s) >= DMR_SAFE_COPIES ? 0 : -EIO;
 }
 
-static int publish_super(struct dmr_store *s)
+/*
+ * Write the superblock to the good copies that do not have it yet; @done have. While nobody
+ * has it at most half of them are written at once.
+ */
+static int publish_super(struct dmr_store *s, u8 done)
 {
-	u8 first = first_two(good_copies(s));
-	int r = write_super(s, first);
+	int r = enough_copies(s);
 
-	if (!r)
-		r = write_super(s, good_copies(s) & ~first);
-	return r ? r : enough_copies(s);
+	while (!r && good_copies(s) & ~done) {
+		u8 next = good_copies(s) & ~done;
+
+		if (!(done & good_copies(s)))
+			next = lowest(next, half(s));
+		r = write_super(s, next);
+		if (!r)
+			r = enough_copies(s);
+		done |= next;
+	}
+	return r;
 }
 
 int dmr_super_commit(struct dmr_store *s)
 {
 	WRITE_ONCE(s->generation, s->generation + 1);
 	seal_super(s, s->generation);
-	return publish_super(s);
+	return publish_super(s, 0);
 }
 
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
@@ -146,7 +165,7 @@ int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 		r = write_tables(s, 0, s->tables, ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
-	return r ? r : publish_super(s);
+	return r ? r : publish_super(s, 0);
 }
 
 /*
@@ -248,26 +267,22 @@ static void seal_tables(struct dmr_store *s, u64 generation)
 
 /*
  * Write the changed table blocks to good copies until two hold them. No wave touches more than
- * two of the (up to five) good instances of a block. Returns the copies in @lead.
+ * half of the good instances of a block while none is new. Returns the copies in @lead.
  */
 static int write_lead(struct dmr_store *s, u8 *lead)
 {
-	u8 next = first_two(good_copies(s));
-	int r;
+	int r = enough_copies(s);
 
 	*lead = 0;
-	while (next) {
+	while (!r && hweight8(*lead) < DMR_SAFE_COPIES) {
+		u8 next = lowest(good_copies(s) & ~*lead, *lead ? 1 : half(s));
+
 		r = write_tables(s, s->dirty, s->fill + 1, next);
-		if (r)
-			return r;
+		if (!r)
+			r = enough_copies(s);
 		*lead = (*lead | next) & good_copies(s);
-		next = first_two(good_copies(s) & ~*lead);
-		if (hweight8(*lead) == 1)
-			next &= -next;
-		else if (*lead)
-			next = 0;
 	}
-	return hweight8(*lead) >= 2 ? 0 : -EIO;
+	return r;
 }
 
 /*
@@ -276,6 +291,9 @@ static int write_lead(struct dmr_store *s, u8 *lead)
  *   wave 1: table blocks to two copies                               flush
  *   wave 2: superblock to these two, table blocks to the others      flush
  *   wave 3: superblock to the others                                 flush
+ *
+ * With only two or three good copies left, wave 1 goes to one after the other and wave 2 writes one
+ * superblock: a wave may tear all that it writes.
  *
  * A crash in wave 1 may tear both, but the others hold the old version of every block. In wave
  * 2 the new table blocks are stable in two copies, and the old superblock in the others; a load
@@ -295,6 +313,8 @@ int dmr_store_commit(struct dmr_store *s)
 	u32 i;
 	int r;
 
+	if (s->failed)
+		return -EIO;
 	if (s->dirty == DMR_CLEAN)
 		return 0;
 
@@ -305,16 +325,14 @@ int dmr_store_commit(struct dmr_store *s)
 		goto failed;
 
 	seal_super(s, s->generation);
-	first = first_two(lead);
+	first = lowest(lead, half(s));
 	dmr_wave_begin(&w, s);
 	dmr_wave_write(&w, first, 0, s->super);
 	for (i = s->dirty; i <= s->fill; i++)
 		dmr_wave_write(&w, good_copies(s) & ~lead, i + 1, s->table[i]);
 	r = dmr_wave_end(&w);
 	if (!r)
-		r = write_super(s, good_copies(s) & ~first);
-	if (!r)
-		r = enough_copies(s);
+		r = publish_super(s, first);
 	if (r)
 		goto failed;
 	s->dirty = DMR_CLEAN;

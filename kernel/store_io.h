@@ -42,8 +42,9 @@ int dmr_wave_end(struct dmr_wave *w);
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
 
 /*
- * Seal the superblock as the next generation and write it in two waves, so that a good one is left
- * whatever tears. The error of a flush, or -EIO if fewer than two copies hold it.
+ * Seal the superblock as the next generation and write it in waves, so that a good one is left
+ * whatever tears: all good copies must hold the one before. The error of a flush, or -EIO if fewer
+ * than two copies are good.
  */
 int dmr_super_commit(struct dmr_store *s);
 

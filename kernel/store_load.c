@@ -286,6 +286,28 @@ static int level_tables(struct loader *l, u8 *mended)
 	return 0;
 }
 
+/*
+ * The elected superblock, as it is, over those that are not: the next one is then written with
+ * five good ones to lose, and not over the last.
+ */
+static int level_supers(struct loader *l)
+{
+	struct dmr_store *s = l->store;
+	u8 mend = to_mend(s, &l->super);
+	struct dmr_wave w;
+	unsigned int i;
+	int r;
+
+	dmr_wave_begin(&w, s);
+	dmr_wave_write(&w, mend, 0, s->super);
+	r = dmr_wave_end(&w);
+	for (i = 0; !r && i < DMR_COPIES; i++)
+		if (mend & 1 << i && (dmr_blocks_read(s, i, 0, l->scratch, 1) ||
+				      memcmp(l->scratch[0], s->super, DMR_BLOCK_SIZE)))
+			s->bad_copies |= 1 << i;
+	return r;
+}
+
 static void note_bad_copies(struct loader *l)
 {
 	struct dmr_store *s = l->store;
@@ -301,15 +323,20 @@ static void note_bad_copies(struct loader *l)
 /*
  * Bring all copies level before any I/O is served. Only instances that are not current are
  * written over, so nothing good is at stake; then the superblock follows in its waves, also when
- * it adopts blocks newer than itself.
+ * it adopts blocks newer than itself. A winner may have survived a crash of the machine in the
+ * cache of the spare: what it stands in for is not written over before it is stable itself.
  */
-static int level(struct loader *l)
+static int level_copies(struct loader *l)
 {
 	struct dmr_store *s = l->store;
 	bool superblocks = l->tally.tail || to_mend(s, &l->super);
 	u8 mended = 0;
-	int r = level_tables(l, &mended);
+	int r = blkdev_issue_flush(s->bdev);
 
+	if (!r)
+		r = level_tables(l, &mended);
+	if (!r)
+		r = level_supers(l);
 	if (r)
 		return r;
 	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)
@@ -341,7 +368,7 @@ static int load(struct loader *l, struct dmr_extents *x)
 	 */
 	s->generation = l->tally.newest + 1;
 	if (!s->read_only)
-		r = level(l);
+		r = level_copies(l);
 	/* On thin ice the set is still good for what needs no commit. */
 	return dmr_store_writable(s) ? r : 0;
 }

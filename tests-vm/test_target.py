@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.assembler import examine
 from harness.cache import execute
+from harness.copies import Copies
 from harness.errors import CommandFailed
 from harness.machine import Machine
 from harness.remap import Remap
@@ -216,3 +218,72 @@ def test_a_read_only_device_writes_nothing(boot, new_disk):
         with pytest.raises(CommandFailed):
             dev.message("remap 0 8")
     assert vm.run(f"sha256sum < {spare.dev}") == before
+
+
+class CutsNearTheEnd:
+    """A set whose metadata is nearly gone, and what cuts at each of its writes would leave of it."""
+
+    def __init__(self, lane, new_disk, folder):
+        self.main, self.spare = new_disk("1M", bus="virtio"), new_disk("1M")
+        self.lane = lane
+        self.folder = folder
+        self.states = 0
+        self.lost = []
+        with self._machine() as self.vm:
+            self.vm.boot()
+            with Remap(self.vm, self.main, self.spare) as dev:
+                self._write_over(dev, 100)
+
+    def _machine(self):
+        return Machine(self.lane, [self.main, self.spare], powerloss=True, append="loglevel=3")
+
+    def _write_over(self, dev, bad):
+        self.main.bad_sectors(bad, kind="io")
+        self.vm.run(f"dd if=/dev/zero of={dev.dev} seek={bad} count=1 oflag=direct status=none")
+
+    def _judge(self):
+        for _ in range(40):
+            self.states += 1
+            image = self.vm.after_power_loss(self.states, self.folder)[self.spare]
+            found = examine(image)
+            if found["verdict"] == "lost" or not found["extents"]:
+                self.lost.append(f"operation {self.vm.server.operations}, seed {self.states}")
+
+    def run(self, bad, args=""):
+        with self._machine() as self.vm:
+            self.vm.boot()
+            self.vm.cut_after(1000, each=self._judge)
+            with Remap(self.vm, self.main, self.spare, args) as dev:
+                for sector in bad:
+                    self._write_over(dev, sector)
+        assert not self.lost, f"{len(self.lost)} of {self.states} states, first {self.lost[0]}"
+
+
+@pytest.fixture
+def near_the_end(fast_lane, new_disk, tmp_path):
+    return CutsNearTheEnd(fast_lane, new_disk, tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [[2, 3, 4], [3, 4]], ids=["two", "three"])
+def test_a_cut_leaves_a_good_one_of_few_copies(near_the_end, damaged):
+    copies = Copies.of(near_the_end.spare)
+    for copy in damaged:
+        copies[copy].corrupt()
+    near_the_end.run([200, 300], "1 no_repair")
+    assert near_the_end.states > 100
+
+
+@pytest.mark.parametrize("only", [0, 3])
+def test_a_cut_leaves_a_superblock_while_copies_are_brought_level(near_the_end, only):
+    copies = Copies.of(near_the_end.spare)
+    for copy in {0, 1, 2, 3, 4} - {only}:
+        copies[copy].corrupt(block=0)
+    near_the_end.run([])
+    assert near_the_end.states > 20
+
+
+def test_without_repair_the_last_copy_is_left_alone(near_the_end):
+    copies = Copies.of(near_the_end.spare)
+    for copy in range(1, 5):
+        copies[copy].corrupt()
+    near_the_end.run([], "1 no_repair")
