@@ -170,6 +170,11 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 	s = blocks_alloc(1);
 	if (!s)
 		return -ENOMEM;
+	/* after a crash of the machine alone a winner may be in the spare's cache only */
+	if (!blocks_flush(c->fd)) {
+		free(s);
+		return -EIO;
+	}
 	r->failed = mend_tables(c, &r->blocks);
 	if (r->failed == ALL_COPIES) {
 		/* nothing is level, or nothing is known to be stable: a superblock that counts it would lie */
