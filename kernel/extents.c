@@ -24,14 +24,21 @@ int dmr_extents_init(struct dmr_extents *x, sector_t length)
 	return x->region ? 0 : -ENOMEM;
 }
 
-void dmr_extents_exit(struct dmr_extents *x)
+void dmr_extents_clear(struct dmr_extents *x)
 {
 	unsigned long i;
 
+	for (i = 0; i < x->regions; i++) {
+		kvfree(rcu_dereference_protected(x->region[i], true));
+		RCU_INIT_POINTER(x->region[i], NULL);
+	}
+}
+
+void dmr_extents_exit(struct dmr_extents *x)
+{
 	if (!x->region)
 		return;
-	for (i = 0; i < x->regions; i++)
-		kvfree(rcu_dereference_protected(x->region[i], true));
+	dmr_extents_clear(x);
 	kvfree(x->region);
 	x->region = NULL;
 }

@@ -45,7 +45,8 @@ struct dmr_place {
 
 /* Map of a main of @length sectors without any extent. -ENOMEM. */
 int dmr_extents_init(struct dmr_extents *x, sector_t length);
-/* Caller knows that no reader is left. */
+/* Callers of these two know that no reader is left. */
+void dmr_extents_clear(struct dmr_extents *x);
 void dmr_extents_exit(struct dmr_extents *x);
 
 /* What dmr_lookup() does when a range is not wholly inside one untouched region. */

@@ -34,13 +34,36 @@ int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 	return 0;
 }
 
-void dmr_store_exit(struct dmr_store *s)
+static void free_tables(struct dmr_store *s)
 {
 	u32 i;
 
 	for (i = 0; i < s->tables; i++)
 		dmr_block_free(s->table[i]);
 	kvfree(s->table);
+	s->table = NULL;
+	s->tables = 0;
+}
+
+void dmr_store_forget(struct dmr_store *s)
+{
+	free_tables(s);
+	/* The device held a layout when the store was made, and does not shrink while it is open. */
+	dmr_layout_init(&s->layout, bdev_nr_sectors(s->bdev));
+	s->fill = 0;
+	s->dirty = DMR_CLEAN;
+	s->cursor = 0;
+	s->generation = 0;
+	s->old_supers = 0;
+	s->bad_copies = 0;
+	s->failed = false;
+	s->extents = 0;
+	s->remapped = 0;
+}
+
+void dmr_store_exit(struct dmr_store *s)
+{
+	free_tables(s);
 	dmr_block_free(s->super);
 	bioset_exit(&s->bios);
 }

@@ -29,6 +29,7 @@ struct dmr_store {
 	u32 dirty; /* table blocks from this one to @fill changed since the last commit */
 	sector_t cursor; /* replacement sectors from here on are free */
 	u64 generation; /* the newest in use; the next commit takes the next one */
+	u8 old_supers; /* bit per copy: its superblock was valid, but not the newest, when loaded */
 	u8 bad_copies; /* bit per copy: damaged or unwritable, not written any more */
 	bool read_only; /* write nothing */
 	bool no_repair; /* write no copy that was damaged when loaded */
@@ -44,7 +45,7 @@ void dmr_store_exit(struct dmr_store *s);
 /*
  * Read the superblocks and elect one. 1 if all five places are zero, 0 if there is a
  * set (the store then knows its superblock), else an error, with the reason logged. @uuid, if not
- * NULL, is the only set that will do.
+ * NULL, is the only set that will do. Forgets all that an earlier attempt to load has left.
  */
 int dmr_store_identify(struct dmr_store *s, const u8 *uuid);
 
@@ -53,7 +54,8 @@ int dmr_store_format(struct dmr_store *s, const struct dmr_new *n);
 
 /*
  * After dmr_store_identify(): read and vote the table, check it as a whole, level the copies
- * as read_only and no_repair allow, and put every extent into @x, which nobody reads yet.
+ * as read_only and no_repair allow, and put every extent into @x, which nobody reads yet. After an
+ * error @x is empty; begin with dmr_store_identify() again.
  */
 int dmr_store_load(struct dmr_store *s, struct dmr_extents *x);
 

@@ -38,6 +38,9 @@ void dmr_wave_write(struct dmr_wave *w, u8 copies, u32 index, void *block);
  */
 int dmr_wave_end(struct dmr_wave *w);
 
+/* Back to how dmr_store_init() left it. */
+void dmr_store_forget(struct dmr_store *s);
+
 /* Make s->table @tables long in memory; the new blocks are empty and of @generation. -ENOMEM. */
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
 

@@ -29,70 +29,109 @@ struct loader {
 	void *scratch[BATCH];
 };
 
-static int identify(struct dmr_store *s, struct dmr_super *super[DMR_COPIES], const u8 *uuid)
-{
+struct supers {
+	struct dmr_super *super[DMR_COPIES];
 	enum dmr_fault fault[DMR_COPIES];
+};
+
+/* Read those of s->layout. Returns how many valid ones record just this layout. */
+static unsigned int read_supers(struct dmr_store *s, struct supers *p)
+{
+	unsigned int fitting = 0;
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++) {
+		if (dmr_blocks_read(s, i, 0, (void **)&p->super[i], 1))
+			p->fault[i] = DMR_UNREADABLE;
+		else
+			p->fault[i] = dmr_super_check(p->super[i], bdev_nr_sectors(s->bdev));
+		fitting += p->fault[i] == DMR_OK &&
+			   le64_to_cpu(p->super[i]->spare_sectors) == s->layout.sectors;
+	}
+	return fitting;
+}
+
+/*
+ * A spare that was enlarged has its copies where they were: superblocks at the places of its
+ * present size (copy 0 always is) tell the size they were made for. The layout with most
+ * superblocks to its name stands; what records another one does not belong where it is.
+ */
+static void find_layout(struct dmr_store *s, struct supers *p)
+{
+	unsigned int fitting, most = read_supers(s, p);
+	struct dmr_layout best = s->layout;
+	u64 size[DMR_COPIES] = { };
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		if (p->fault[i] == DMR_OK && le64_to_cpu(p->super[i]->spare_sectors) != best.sectors)
+			size[i] = le64_to_cpu(p->super[i]->spare_sectors);
+	for (i = 0; i < DMR_COPIES; i++) {
+		if (!size[i] || dmr_layout_init(&s->layout, size[i]) != DMR_OK)
+			continue;
+		fitting = read_supers(s, p);
+		if (fitting > most) {
+			most = fitting;
+			best = s->layout;
+		}
+	}
+	if (s->layout.sectors != best.sectors) {
+		s->layout = best;
+		read_supers(s, p);
+	}
+	for (i = 0; i < DMR_COPIES; i++)
+		if (p->fault[i] == DMR_OK &&
+		    le64_to_cpu(p->super[i]->spare_sectors) != s->layout.sectors)
+			p->fault[i] = DMR_BAD_GEOMETRY;
+}
+
+static int identify(struct dmr_store *s, struct supers *p, const u8 *uuid)
+{
 	bool empty = true, readable = false;
 	int winner;
 	int i;
 
+	find_layout(s, p);
 	for (i = 0; i < DMR_COPIES; i++) {
-		if (dmr_blocks_read(s, i, 0, (void **)&super[i], 1))
-			fault[i] = DMR_UNREADABLE;
-		else
-			fault[i] = dmr_super_check(super[i], bdev_nr_sectors(s->bdev));
-		empty &= fault[i] == DMR_EMPTY;
-		readable |= fault[i] != DMR_UNREADABLE;
-		if (fault[i] == DMR_BAD_FEATURE) {
-			DMERR("%pg: %s", s->bdev, dmr_fault_text(fault[i]));
+		empty &= p->fault[i] == DMR_EMPTY;
+		readable |= p->fault[i] != DMR_UNREADABLE;
+		if (p->fault[i] == DMR_BAD_FEATURE) {
+			DMERR("%pg: %s", s->bdev, dmr_fault_text(p->fault[i]));
 			return -EOPNOTSUPP;
 		}
 	}
 	if (empty)
 		return 1;
 
-	winner = dmr_super_elect((const struct dmr_super *const *)super, fault, uuid);
+	winner = dmr_super_elect((const struct dmr_super *const *)p->super, p->fault, uuid);
 	if (winner < 0) {
 		for (i = 0; i < DMR_COPIES; i++)
-			DMERR("%pg: superblock %d: %s", s->bdev, i, dmr_fault_text(fault[i]));
+			DMERR("%pg: superblock %d: %s", s->bdev, i, dmr_fault_text(p->fault[i]));
 		return readable ? -EUCLEAN : -EIO;
 	}
-	memcpy(s->super, super[winner], DMR_BLOCK_SIZE);
-	s->bad_copies = 0;
-	for (i = 0; i < DMR_COPIES; i++)
-		if (fault[i] != DMR_OK)
-			s->bad_copies |= 1 << i;
-	return 0;
-}
-
-/* A spare that was enlarged has its copies where they were: follow the first valid superblock. */
-static void follow_layout(struct dmr_store *s, struct dmr_super *super[DMR_COPIES])
-{
-	int i;
-
+	memcpy(s->super, p->super[winner], DMR_BLOCK_SIZE);
 	for (i = 0; i < DMR_COPIES; i++) {
-		if (dmr_blocks_read(s, i, 0, (void **)&super[i], 1) ||
-		    dmr_super_check(super[i], bdev_nr_sectors(s->bdev)) != DMR_OK)
-			continue;
-		dmr_layout_init(&s->layout, le64_to_cpu(super[i]->spare_sectors));
-		return;
+		if (p->fault[i] == DMR_STALE)
+			s->old_supers |= 1 << i;
+		else if (p->fault[i] != DMR_OK)
+			s->bad_copies |= 1 << i;
 	}
+	return 0;
 }
 
 int dmr_store_identify(struct dmr_store *s, const u8 *uuid)
 {
-	struct dmr_super *super[DMR_COPIES];
+	struct supers p;
 	int r = -ENOMEM;
 	int i;
 
+	dmr_store_forget(s);
 	for (i = 0; i < DMR_COPIES; i++)
-		super[i] = dmr_block_alloc();
-	if (super[0] && super[1] && super[2] && super[3] && super[4]) {
-		follow_layout(s, super);
-		r = identify(s, super, uuid);
-	}
+		p.super[i] = dmr_block_alloc();
+	if (p.super[0] && p.super[1] && p.super[2] && p.super[3] && p.super[4])
+		r = identify(s, &p, uuid);
 	for (i = 0; i < DMR_COPIES; i++)
-		dmr_block_free(super[i]);
+		dmr_block_free(p.super[i]);
 	if (!r && le32_to_cpu(s->super->state) == DMR_STATE_SUPERSEDED) {
 		DMERR("%pg: another spare took this one's place", s->bdev);
 		r = -EINVAL;
@@ -388,6 +427,7 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 	}
 	l->store = s;
 	l->super.invalid = s->bad_copies;
+	l->super.stale = s->old_supers;
 	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
 	if (r)
 		goto out;
@@ -401,6 +441,8 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 			goto out;
 	}
 	r = load(l, x);
+	if (r)
+		dmr_extents_clear(x);
 out:
 	for (i = 0; i < BATCH; i++)
 		if (l->scratch[i])

@@ -190,6 +190,35 @@ def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
     refused(spare, args="1 nonsense", reason="Invalid optional arguments")
 
 
+def test_a_first_resume_that_failed_can_be_repeated(boot, new_disk):
+    main, spare = new_disk("1M"), new_disk("1M")
+    for copy in (504, 1008, 1512, 2024):
+        spare.bad_sectors(copy + 8)
+    vm = boot(main, spare)
+    vm.run(f"dmsetup create r0 --notable; echo '0 2048 remap {main.dev} {spare.dev}' | dmsetup load r0")
+    with pytest.raises(CommandFailed):
+        vm.run("dmsetup resume r0")
+    spare.heal()
+    vm.run("dmsetup resume r0; dmsetup remove r0")
+    with Remap(vm, main, spare) as dev:
+        assert dev.status().valid_copies == "5/5"
+
+
+def test_one_misplaced_superblock_leads_nowhere(boot, new_disk):
+    """A copy 0 of another, smaller spare is damage: the other four say where they are."""
+    main, spare, small = new_disk("64M"), new_disk("16M"), new_disk("1M")
+    main.bad_sectors(100)
+    vm = boot(main, spare, small)
+    with Remap(vm, main, small):
+        pass
+    with Remap(vm, main, spare) as dev:
+        write_random(vm, dev.dev)
+    vm.run(f"dd if={small.dev} of={spare.dev} bs=4k count=1 oflag=direct conv=fsync status=none")
+    with Remap(vm, main, spare) as dev:
+        assert_reads_back(vm, dev.dev)
+        assert (dev.status().remapped, dev.status().valid_copies) == (1, "5/5")
+
+
 def test_a_full_spare_fails_the_write_and_keeps_what_was_moved(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("1M")
     main.bad_sectors(4096, count=2048)
