@@ -11,8 +11,8 @@
 #define MIN_SHIFT   11
 #define MAX_REGIONS 65536
 
-/* Extents by which the array of a region grows. */
-#define GROWTH 4
+/* Extents by which the array of a region grows: a few, and in proportion, for a load adds many. */
+#define GROWTH(count) (4 + (count) / 4)
 
 int dmr_extents_init(struct dmr_extents *x, sector_t length)
 {
@@ -51,7 +51,7 @@ static unsigned int first_behind(const struct dmr_region *r, u32 offset)
 	while (low < high) {
 		unsigned int mid = low + (high - low) / 2;
 
-		if (r->extent[mid].offset + r->extent[mid].sectors <= offset)
+		if ((u64)r->extent[mid].offset + r->extent[mid].sectors <= offset)
 			low = mid + 1;
 		else
 			high = mid;
@@ -156,12 +156,12 @@ static struct dmr_region *writable_region(struct dmr_update *u, unsigned long in
 		from = rcu_dereference_protected(u->extents->region[index], true);
 
 	count = from ? from->count : 0;
-	r = kvmalloc(struct_size(r, extent, count + GROWTH), GFP_NOIO);
+	r = kvmalloc(struct_size(r, extent, count + GROWTH(count)), GFP_NOIO);
 	if (!r)
 		return NULL;
 	r->index = index;
 	r->count = count;
-	r->room = count + GROWTH;
+	r->room = count + GROWTH(count);
 	if (count)
 		memcpy(r->extent, from->extent, count * sizeof(r->extent[0]));
 	if (old) {

@@ -141,7 +141,7 @@ int dmr_super_commit(struct dmr_store *s)
 
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
 {
-	struct dmr_table **table = kvcalloc(tables, sizeof(*table), GFP_NOIO);
+	struct dmr_table **table = kvcalloc(tables, sizeof(*table), GFP_NOIO | __GFP_NOWARN);
 	u32 i;
 
 	if (!table)

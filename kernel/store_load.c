@@ -229,8 +229,10 @@ static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 co
 	for (i = 0; i < count && !r; i++) {
 		r = dmr_update_add(&u, le64_to_cpu(entry[i].main), le64_to_cpu(entry[i].spare),
 				   le32_to_cpu(entry[i].sectors));
-		if (i % DMR_BLOCK_ENTRIES == 0)
+		if (i % DMR_BLOCK_ENTRIES == 0) {
 			dmr_update_publish(&u);
+			cond_resched();
+		}
 	}
 	dmr_update_publish(&u);
 	return r;
@@ -274,7 +276,7 @@ static int build_map(struct dmr_store *s, struct dmr_extents *x)
 
 	for (i = 0; i < s->tables; i++)
 		n += le32_to_cpu(s->table[i]->header.count);
-	entry = kvmalloc_array(n + 1, sizeof(*entry), GFP_KERNEL);
+	entry = kvmalloc_array(n + 1, sizeof(*entry), GFP_KERNEL | __GFP_NOWARN);
 	if (!entry)
 		return -ENOMEM;
 	r = check_and_map(s, entry, x);
@@ -432,7 +434,7 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 	if (r)
 		goto out;
 	r = -ENOMEM;
-	l->table = kvcalloc(s->tables, sizeof(*l->table), GFP_KERNEL);
+	l->table = kvcalloc(s->tables, sizeof(*l->table), GFP_KERNEL | __GFP_NOWARN);
 	if (!l->table)
 		goto out;
 	for (i = 0; i < BATCH; i++) {

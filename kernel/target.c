@@ -120,6 +120,8 @@ static int check_devices(struct dmr_target *t)
 		ti->error = "Main and spare overlap";
 	else if (bdev_nr_sectors(main) < ti->len)
 		ti->error = "Main device is smaller than the table";
+	else if (ti->len > DMR_MAX_SECTORS)
+		ti->error = "Length is more than a set can have";
 	else if (ti->len & (t->unit - 1))
 		ti->error = "Length is not a multiple of main's logical block";
 	else if (bdev_logical_block_size(spare) > bdev_logical_block_size(main))
