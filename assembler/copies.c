@@ -245,6 +245,17 @@ static int vote(struct copies *c, const struct run *run, uint32_t i, uint32_t in
 	return best ? keep_extents(c, room, best) : 0;
 }
 
+/* What was written behind the end of the table, if there is room. */
+static void look_behind(struct copies *c, struct dmr_table *t)
+{
+	uint32_t blocks = copies_table_blocks(c);
+
+	for (int k = 0; k < DMR_COPIES && blocks < c->layout.table_capacity; k++) {
+		if (block_read(c->fd, dmr_block_sector(&c->layout, k, blocks + 1), t))
+			dmr_tally_behind(&c->tally, copies_super(c), t);
+	}
+}
+
 static int vote_on_table(struct copies *c)
 {
 	uint32_t blocks = copies_table_blocks(c);
@@ -267,6 +278,7 @@ static int vote_on_table(struct copies *c)
 		for (uint32_t i = 0; !err && i < n; i++)
 			err = vote(c, &run, i, first + i, &room);
 	}
+	look_behind(c, run.table[0]);
 out:
 	for (int k = 0; k < DMR_COPIES; k++)
 		free(run.table[k]);

@@ -204,11 +204,15 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 static int format_tables(int fd, const struct dmr_layout *l, const struct dmr_super *super)
 {
 	struct dmr_table *t = blocks_alloc(1);
+	uint32_t last = le32_to_cpu(super->table_blocks);
 	int err = 0;
 
 	if (!t)
 		return -ENOMEM;
-	for (uint32_t index = 1; !err && index <= le32_to_cpu(super->table_blocks); index++) {
+	/* and one behind the last: see dmr_tally_behind() */
+	if (last < l->table_capacity)
+		last++;
+	for (uint32_t index = 1; !err && index <= last; index++) {
 		dmr_table_init(t, super->header.uuid, index, le64_to_cpu(super->header.generation));
 		for (int k = 0; k < DMR_COPIES; k++) {
 			if (!block_write(fd, dmr_block_sector(l, k, index), t))

@@ -533,6 +533,13 @@ void dmr_tally_add(struct dmr_tally *t, const struct dmr_super *s, __u32 index,
 		t->newest = v->generation;
 }
 
+void dmr_tally_behind(struct dmr_tally *t, const struct dmr_super *s, const struct dmr_table *b)
+{
+	if (dmr_table_check(b, s, le32_to_cpu(s->table_blocks) + 1) == DMR_OK && b->header.count &&
+	    le64_to_cpu(b->header.generation) > le64_to_cpu(s->header.generation))
+		t->fault = DMR_LOST;
+}
+
 enum dmr_fault dmr_tally_verdict(const struct dmr_tally *t, const struct dmr_super *s)
 {
 	if (t->fault != DMR_OK)

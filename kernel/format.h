@@ -285,6 +285,14 @@ struct dmr_tally {
 void dmr_tally_init(struct dmr_tally *t, const struct dmr_super *s);
 void dmr_tally_add(struct dmr_tally *t, const struct dmr_super *s, __u32 index,
 		   const struct dmr_vote *v);
+/*
+ * Look at @b, read from the place behind the last table block that @s counts, of any copy. A remap is
+ * entered there only once a later superblock counts the block: if there is one, all newer
+ * superblocks are gone, with what they say of the rest of the table. The digest can't tell,
+ * if each counted block changed at most once since. Writers leave an empty block behind the
+ * last one, so that nothing of an earlier set of the same UUID is met here.
+ */
+void dmr_tally_behind(struct dmr_tally *t, const struct dmr_super *s, const struct dmr_table *b);
 /* DMR_OK, or why the table must not be used: DMR_LOST or DMR_SPLIT. */
 enum dmr_fault dmr_tally_verdict(const struct dmr_tally *t, const struct dmr_super *s);
 

@@ -177,6 +177,30 @@ static int write_tables(struct dmr_store *s, u32 from, u32 to, u8 copies)
 	return dmr_wave_end(&w);
 }
 
+/*
+ * Write the table blocks from @from to the last one, which are new, to @copies, and an empty block
+ * behind them: what an earlier set of the same UUID left there must not pass for a part of this.
+ */
+static int write_new_tables(struct dmr_store *s, u32 from, u64 generation, u8 copies)
+{
+	struct dmr_table *end = dmr_block_alloc();
+	struct dmr_wave w;
+	u32 i;
+	int r;
+
+	if (!end)
+		return -ENOMEM;
+	dmr_table_init(end, s->super->header.uuid, s->tables + 1, generation);
+	dmr_wave_begin(&w, s);
+	for (i = from; i < s->tables; i++)
+		dmr_wave_write(&w, copies, i + 1, s->table[i]);
+	if (s->tables < s->layout.table_capacity)
+		dmr_wave_write(&w, copies, s->tables + 1, end);
+	r = dmr_wave_end(&w);
+	dmr_block_free(end);
+	return r;
+}
+
 int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 {
 	int r;
@@ -185,7 +209,7 @@ int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 	s->generation = 1;
 	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
 	if (!r)
-		r = write_tables(s, 0, s->tables, ALL_COPIES);
+		r = write_new_tables(s, 0, 1, ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
 	return r ? r : publish_super(s, 0);
@@ -210,7 +234,7 @@ static int extend_table(struct dmr_store *s)
 	if (r)
 		return r;
 	WRITE_ONCE(s->generation, generation);
-	r = write_tables(s, old, new, good_copies(s));
+	r = write_new_tables(s, old, generation, good_copies(s));
 	if (!r)
 		r = enough_copies(s);
 	if (!r) {

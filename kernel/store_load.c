@@ -161,6 +161,17 @@ static void vote_copy(struct loader *l, unsigned int copy, u32 from, u32 count,
 	}
 }
 
+/* What was written behind the end of the table, if there is room. */
+static void look_behind(struct loader *l)
+{
+	struct dmr_store *s = l->store;
+	unsigned int copy;
+
+	for (copy = 0; copy < DMR_COPIES && s->tables < s->layout.table_capacity; copy++)
+		if (!dmr_blocks_read(s, copy, s->tables + 1, l->scratch, 1))
+			dmr_tally_behind(&l->tally, s->super, l->scratch[0]);
+}
+
 static int vote_tables(struct loader *l)
 {
 	struct dmr_store *s = l->store;
@@ -184,6 +195,7 @@ static int vote_tables(struct loader *l)
 		}
 		cond_resched();
 	}
+	look_behind(l);
 	fault = dmr_tally_verdict(&l->tally, s->super);
 	if (fault == DMR_OK)
 		return 0;

@@ -969,6 +969,46 @@ static void run_count(const struct count *c, bool backwards)
 	assert_int_equal(tally.adopted, adopted);
 }
 
+/* A block of generation @generation with @entries entries, read from behind a table of generation 10. */
+static enum dmr_fault verdict_with_behind(const __u8 *uuid, __u64 generation, __u32 entries,
+					  bool torn)
+{
+	struct dmr_super s = good_super();
+	__u32 blocks = le32_to_cpu(s.table_blocks) / 2;
+	struct dmr_layout l = layout_of(SPARE);
+	struct dmr_tally tally;
+	struct dmr_table t;
+	__u64 place;
+	__u32 i;
+
+	s.header.generation = cpu_to_le64(10);
+	s.table_blocks = cpu_to_le32(blocks);
+	s.digest = 0;
+	dmr_data_run(&l, 0, &place);
+	dmr_table_init(&t, uuid, blocks + 1, generation);
+	for (i = 0; i < entries; i++)
+		assert_true(dmr_table_insert(&t, 16 * i, place + 16 * i, 8));
+	dmr_seal(&t);
+	t.checksum ^= cpu_to_le64(torn);
+
+	dmr_tally_init(&tally, &s);
+	dmr_tally_behind(&tally, &s, &t);
+	return dmr_tally_verdict(&tally, &s);
+}
+
+static void behind(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict_with_behind(uuid_a, 11, 1, false), DMR_LOST);
+	assert_int_equal(verdict_with_behind(uuid_a, 12, 168, false), DMR_LOST);
+	/* a growth that was cut short */
+	assert_int_equal(verdict_with_behind(uuid_a, 11, 0, false), DMR_OK);
+	/* left by an earlier set, of the same UUID or another */
+	assert_int_equal(verdict_with_behind(uuid_a, 10, 1, false), DMR_OK);
+	assert_int_equal(verdict_with_behind(uuid_b, 11, 1, false), DMR_OK);
+	assert_int_equal(verdict_with_behind(uuid_a, 11, 1, true), DMR_OK);
+}
+
 static void tally(void **state)
 {
 	size_t i;
@@ -1013,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(election),
 		cmocka_unit_test(vote),
 		cmocka_unit_test(tally),
+		cmocka_unit_test(behind),
 		cmocka_unit_test(digest),
 	};
 
