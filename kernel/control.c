@@ -30,10 +30,10 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 	switch (type) {
 	case STATUSTYPE_INFO:
 		DMEMIT("%s %s %llu/%llu %llu %u %u/%u %llu %llu %llu", mode(t), health(t),
-		       READ_ONCE(s->remapped), dmr_data_sectors(&s->layout),
-		       READ_ONCE(s->extents), 0, dmr_store_valid_copies(s), DMR_COPIES,
-		       le64_to_cpu(s->super->header.generation),
-		       le64_to_cpu(s->super->repairs), le64_to_cpu(s->super->scrubs));
+		       READ_ONCE(s->remapped), dmr_data_sectors(&s->layout), READ_ONCE(s->extents),
+		       0, dmr_store_valid_copies(s), DMR_COPIES,
+		       le64_to_cpu(s->super->header.generation), le64_to_cpu(s->super->repairs),
+		       le64_to_cpu(s->super->scrubs));
 		break;
 	case STATUSTYPE_TABLE:
 		DMEMIT("%s %s", t->main->name, t->spare->name);

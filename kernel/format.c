@@ -12,7 +12,7 @@
 #include <string.h>
 #include <xxhash.h>
 #define div_u64(dividend, divisor) ((dividend) / (divisor))
-#define xxh64(data, length, seed) XXH64(data, length, seed)
+#define xxh64(data, length, seed)  XXH64(data, length, seed)
 #endif
 
 #define CHECKED_BYTES (DMR_BLOCK_SIZE - sizeof(__le64))
@@ -384,7 +384,7 @@ static bool same_set(const struct dmr_super *a, const struct dmr_super *b)
 	return !memcmp(a->header.uuid, b->header.uuid, DMR_UUID_SIZE);
 }
 
-/* The set that most superblocks speak of, through any one of them; -1 if two tie or none is valid. */
+/* The set most superblocks speak of, through any one of them; -1 if two tie or none is valid. */
 static int elect_set(const struct dmr_super *const s[DMR_COPIES],
 		     const enum dmr_fault fault[DMR_COPIES])
 {
@@ -493,8 +493,8 @@ bool dmr_vote_add(struct dmr_vote *v, const struct dmr_super *s, unsigned int co
 		return false;
 	}
 	/* An untrusted instance with the very bytes of the winner needs no mending. */
-	if (!first && (trusted < v->trusted ||
-		       (trusted == v->trusted && generation < v->generation))) {
+	if (!first &&
+	    (trusted < v->trusted || (trusted == v->trusted && generation < v->generation))) {
 		if (generation == v->generation && sum == v->checksum)
 			v->holders |= 1u << copy;
 		return false;

@@ -16,7 +16,10 @@
 
 #include <linux/types.h>
 
-#ifndef __KERNEL__
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#else
+#include <assert.h>
 #include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,20 +27,23 @@
 #define le64_to_cpu(x) le64toh(x)
 #define cpu_to_le32(x) htole32(x)
 #define cpu_to_le64(x) htole64(x)
+#ifndef __packed
+#define __packed __attribute__((__packed__))
+#endif
 #endif
 
-#define DMR_COPIES          5
-#define DMR_SECTOR_SIZE     512
-#define DMR_BLOCK_SIZE      4096
-#define DMR_BLOCK_SECTORS   8 /* sectors per metadata block */
-#define DMR_BLOCK_ENTRIES   168 /* remap entries per table block */
-#define DMR_TABLE_STEP      64 /* the initialised part of the table grows by this many blocks */
-#define DMR_MIN_SECTORS     2048 /* smallest spare: 1 MiB */
-#define DMR_MAX_SECTORS     (1ULL << 48) /* largest main or spare: 128 PiB; keeps sums far from 2^64 */
-#define DMR_MAGIC_SUPER     0x3153504d45524d44ULL /* "DMREMPS1" */
-#define DMR_MAGIC_TABLE     0x3154504d45524d44ULL /* "DMREMPT1" */
-#define DMR_UUID_SIZE       16
-#define DMR_NAME_SIZE       128 /* with its NUL; DM_NAME_LEN */
+#define DMR_COPIES        5
+#define DMR_SECTOR_SIZE   512
+#define DMR_BLOCK_SIZE    4096
+#define DMR_BLOCK_SECTORS 8 /* sectors per metadata block */
+#define DMR_BLOCK_ENTRIES 168 /* remap entries per table block */
+#define DMR_TABLE_STEP    64 /* the initialised part of the table grows by this many blocks */
+#define DMR_MIN_SECTORS   2048 /* smallest spare: 1 MiB */
+#define DMR_MAX_SECTORS   0x1000000000000ULL /* largest main or spare: 2^48, far from overflow */
+#define DMR_MAGIC_SUPER   0x3153504d45524d44ULL /* "DMREMPS1" */
+#define DMR_MAGIC_TABLE   0x3154504d45524d44ULL /* "DMREMPT1" */
+#define DMR_UUID_SIZE     16
+#define DMR_NAME_SIZE     128 /* with its NUL; DM_NAME_LEN */
 
 /* Feature bits that this code knows. None exist yet. */
 #define DMR_COMPAT_KNOWN    0u /* unknown ones: ignore */
@@ -53,7 +59,7 @@ struct dmr_header {
 	__le64 generation; /* commit that wrote this block */
 	__le64 previous; /* generation of the block this one replaced; 0 = none */
 	__le64 reserved; /* 0 */
-} __attribute__((packed));
+} __packed;
 
 /* One extent: @sectors of main from @main live at @spare on the spare. */
 struct dmr_entry {
@@ -61,13 +67,13 @@ struct dmr_entry {
 	__le64 spare; /* first sector on spare */
 	__le32 sectors; /* length, > 0 */
 	__le32 flags; /* 0; none exist yet */
-} __attribute__((packed));
+} __packed;
 
 struct dmr_table {
 	struct dmr_header header;
 	struct dmr_entry entry[DMR_BLOCK_ENTRIES]; /* sorted by main; unused ones are zero */
 	__le64 checksum; /* xxh64, seed 0, of all bytes before it */
-} __attribute__((packed));
+} __packed;
 
 /*
  * How to recognise a device again. Strings are NUL-padded and NUL-terminated,
@@ -83,7 +89,7 @@ struct dmr_identity {
 	char partuuid[40];
 	char ptuuid[40]; /* identifier of the partition table it is in or has */
 	char fsuuid[40]; /* main only: filesystem found when the set was made */
-} __attribute__((packed));
+} __packed;
 
 enum dmr_state {
 	DMR_STATE_CLEAN = 0, /* this spare is the truth about its set */
@@ -118,13 +124,13 @@ struct dmr_super {
 	struct dmr_identity spare;
 	__u8 reserved[3080]; /* 0 */
 	__le64 checksum; /* xxh64, seed 0, of all bytes before it */
-} __attribute__((packed));
+} __packed;
 
-_Static_assert(sizeof(struct dmr_header) == 56, "header");
-_Static_assert(sizeof(struct dmr_entry) == 24, "entry");
-_Static_assert(sizeof(struct dmr_identity) == 328, "identity");
-_Static_assert(sizeof(struct dmr_table) == DMR_BLOCK_SIZE, "table block");
-_Static_assert(sizeof(struct dmr_super) == DMR_BLOCK_SIZE, "superblock");
+static_assert(sizeof(struct dmr_header) == 56, "header");
+static_assert(sizeof(struct dmr_entry) == 24, "entry");
+static_assert(sizeof(struct dmr_identity) == 328, "identity");
+static_assert(sizeof(struct dmr_table) == DMR_BLOCK_SIZE, "table block");
+static_assert(sizeof(struct dmr_super) == DMR_BLOCK_SIZE, "superblock");
 
 /* Why a block, or a whole set, is not to be used. dmr_fault_text() says it in words. */
 enum dmr_fault {
@@ -286,11 +292,11 @@ void dmr_tally_init(struct dmr_tally *t, const struct dmr_super *s);
 void dmr_tally_add(struct dmr_tally *t, const struct dmr_super *s, __u32 index,
 		   const struct dmr_vote *v);
 /*
- * Look at @b, read from the place behind the last table block that @s counts, of any copy. A remap is
- * entered there only once a later superblock counts the block: if there is one, all newer
- * superblocks are gone, with what they say of the rest of the table. The digest can't tell,
- * if each counted block changed at most once since. Writers leave an empty block behind the
- * last one, so that nothing of an earlier set of the same UUID is met here.
+ * Look at @b, read from the place behind the last table block that @s counts, of any copy. A
+ * remap is entered there only once a later superblock counts the block: if there is one, all
+ * newer superblocks are gone, with what they say of the rest of the table. The digest can't
+ * tell, if each counted block changed at most once since. Writers leave an empty block behind
+ * the last one, so that nothing of an earlier set of the same UUID is met here.
  */
 void dmr_tally_behind(struct dmr_tally *t, const struct dmr_super *s, const struct dmr_table *b);
 /* DMR_OK, or why the table must not be used: DMR_LOST or DMR_SPLIT. */

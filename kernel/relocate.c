@@ -182,8 +182,7 @@ static blk_status_t rewrite(struct batch *b, struct bio *bio)
 		dmr_update_lookup(&b->update, bio->bi_iter.bi_sector + offset,
 				  min_t(sector_t, sectors - offset, PIECE_SECTORS), &place);
 		status = write_piece(t, bio, offset, place.run,
-				     place.on_spare ? t->spare->bdev : t->main->bdev,
-				     place.sector);
+				     place.on_spare ? t->spare->bdev : t->main->bdev, place.sector);
 		/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
 		io->moved |= place.on_spare;
 		if (dmr_is_suspect(status) && !place.on_spare)
@@ -314,9 +313,11 @@ static int move_held(struct dmr_target *t, struct page *const *page, sector_t se
 	return batch_end(&b);
 }
 
-/* As move_held(), and block by block where that did not work. Goes on past errors; the first is returned. */
-static int move_run(struct dmr_target *t, struct page *const *page, sector_t sector,
-		    sector_t count)
+/*
+ * As move_held(), and block by block where that did not work. Goes on past errors; the first is
+ * returned.
+ */
+static int move_run(struct dmr_target *t, struct page *const *page, sector_t sector, sector_t count)
 {
 	struct dmr_hold hold = { .start = sector, .end = sector + count };
 	int r, result = 0;
@@ -337,7 +338,7 @@ static int move_run(struct dmr_target *t, struct page *const *page, sector_t sec
 
 static int serve_move(struct dmr_target *t, sector_t sector, sector_t count)
 {
-	struct page *page[MOVE_PAGES] = { };
+	struct page *page[MOVE_PAGES] = {};
 	const sector_t end = sector + count;
 	struct dmr_place place;
 	int r = 0, result = 0;

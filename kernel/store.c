@@ -48,7 +48,7 @@ static void free_tables(struct dmr_store *s)
 void dmr_store_forget(struct dmr_store *s)
 {
 	free_tables(s);
-	/* The device held a layout when the store was made, and does not shrink while it is open. */
+	/* It was large enough when the store was made. */
 	dmr_layout_init(&s->layout, bdev_nr_sectors(s->bdev));
 	s->fill = 0;
 	s->dirty = DMR_CLEAN;
@@ -248,8 +248,7 @@ static int extend_table(struct dmr_store *s)
 	return r;
 }
 
-sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit,
-			 sector_t *start)
+sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit, sector_t *start)
 {
 	u64 from = s->cursor, at;
 	u64 run;

@@ -63,8 +63,7 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x);
  * A run of at most @sectors fresh replacement sectors, a multiple of @unit sectors: its
  * length, 0 if the spare is full, its start in @start. Never given out twice.
  */
-sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit,
-			 sector_t *start);
+sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit, sector_t *start);
 
 /*
  * Make room for one more entry. May write, as it makes the table longer. -EIO if no commit can

@@ -20,8 +20,8 @@ void dmr_block_free(void *block)
 int dmr_blocks_read(struct dmr_store *s, unsigned int copy, u32 index, void *const *block,
 		    unsigned int count)
 {
-	struct bio *bio = bio_alloc_bioset(s->bdev, count, REQ_OP_READ | REQ_META, GFP_NOIO,
-					   &s->bios);
+	struct bio *bio =
+		bio_alloc_bioset(s->bdev, count, REQ_OP_READ | REQ_META, GFP_NOIO, &s->bios);
 	unsigned int i;
 	int r;
 

@@ -60,11 +60,12 @@ static void find_layout(struct dmr_store *s, struct supers *p)
 {
 	unsigned int fitting, most = read_supers(s, p);
 	struct dmr_layout best = s->layout;
-	u64 size[DMR_COPIES] = { };
+	u64 size[DMR_COPIES] = {};
 	int i;
 
 	for (i = 0; i < DMR_COPIES; i++)
-		if (p->fault[i] == DMR_OK && le64_to_cpu(p->super[i]->spare_sectors) != best.sectors)
+		if (p->fault[i] == DMR_OK &&
+		    le64_to_cpu(p->super[i]->spare_sectors) != best.sectors)
 			size[i] = le64_to_cpu(p->super[i]->spare_sectors);
 	for (i = 0; i < DMR_COPIES; i++) {
 		if (!size[i] || dmr_layout_init(&s->layout, size[i]) != DMR_OK)
