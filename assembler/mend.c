@@ -16,6 +16,12 @@
 #define ALL_COPIES  ((1u << DMR_COPIES) - 1)
 #define WAVE_BLOCKS 256 /* table blocks per copy between two flushes */
 
+/*
+ * One generation is skipped, as the target does when it loads: a commit that was cut short may have
+ * left a superblock of the next one where it cannot be read today.
+ */
+#define GENERATION_STEP 2
+
 void mend_plan(const struct copies *c, struct mend_result *r)
 {
 	memset(r, 0, sizeof(*r));
@@ -167,6 +173,9 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 	if (c->verdict != VERDICT_REPAIRABLE || copies_newer_format(c) ||
 	    dmr_super_read_only(copies_super(c)))
 		return -EROFS;
+	/* no reader takes generations from there on: the set would be lost */
+	if ((c->tally.newest + GENERATION_STEP) >> 62)
+		return -EOVERFLOW;
 	s = blocks_alloc(1);
 	if (!s)
 		return -ENOMEM;
@@ -184,7 +193,7 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 
 	*s = *copies_super(c);
 	s->header.previous = s->header.generation;
-	s->header.generation = cpu_to_le64(c->tally.newest + 1);
+	s->header.generation = cpu_to_le64(c->tally.newest + GENERATION_STEP);
 	s->digest = cpu_to_le64(c->tally.adopted);
 	s->failed_copies = cpu_to_le32(r->failed);
 	s->repairs = cpu_to_le64(le64_to_cpu(s->repairs) + 1);

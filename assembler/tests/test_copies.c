@@ -165,7 +165,7 @@ static void assert_mends(struct spare *s, size_t extents)
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_valid(&s->c), 5);
 	assert_int_equal(s->c.extents, extents);
-	assert_int_equal(le64_to_cpu(copies_super(&s->c)->header.generation), generation + 1);
+	assert_int_equal(le64_to_cpu(copies_super(&s->c)->header.generation), generation + 2);
 	assert_int_equal(le64_to_cpu(copies_super(&s->c)->repairs), 1);
 	assert_int_equal(le64_to_cpu(copies_super(&s->c)->last_repair), 1234);
 }
@@ -372,6 +372,48 @@ static void test_nothing_can_be_written(void **state)
 	assert_mends(s, 0);
 }
 
+/*
+ * A commit that was cut short reached one superblock only, which could neither be read nor written when the
+ * others were mended. Read again later, it must not pass for the same commit as theirs.
+ */
+static void test_a_superblock_that_comes_back(void **state)
+{
+	struct spare *s = *state;
+	struct dmr_super lost;
+	struct mend_result r;
+
+	place(s, 0, 0, &lost);
+	lost.header.previous = lost.header.generation;
+	lost.header.generation = cpu_to_le64(le64_to_cpu(lost.header.generation) + 1);
+	lost.scrubs = cpu_to_le64(77);
+	dmr_seal(&lost);
+	ruin(s, 0, 0);
+	assert_int_equal(look(s), VERDICT_REPAIRABLE);
+	assert_int_equal(mend_copies(&s->c, 1, &r), 0);
+	put(s, 0, 0, &lost);
+	assert_int_equal(look(s), VERDICT_REPAIRABLE);
+	assert_int_equal(s->c.fault[0], DMR_STALE);
+}
+
+/* The next generation would be one that no reader accepts. */
+static void test_generations_end(void **state)
+{
+	struct spare *s = *state;
+	struct dmr_super super;
+	struct mend_result r;
+
+	for (int k = 0; k < DMR_COPIES; k++) {
+		place(s, k, 0, &super);
+		super.header.generation = cpu_to_le64((1ULL << 62) - 1);
+		dmr_seal(&super);
+		put(s, k, 0, &super);
+	}
+	ruin(s, 1, 1);
+	assert_int_equal(look(s), VERDICT_REPAIRABLE);
+	assert_int_equal(mend_copies(&s->c, 1, &r), -EOVERFLOW);
+	assert_int_equal(look(s), VERDICT_REPAIRABLE);
+}
+
 static void test_mending_writes_nothing_that_was_good(void **state)
 {
 	struct spare *s = *state;
@@ -476,6 +518,8 @@ int main(void)
 		TEST(test_unreadable_blocks_are_damage),
 		TEST(test_a_copy_that_cannot_be_written),
 		TEST(test_nothing_can_be_written),
+		TEST(test_a_superblock_that_comes_back),
+		TEST(test_generations_end),
 		TEST(test_mending_writes_nothing_that_was_good),
 		TEST(test_grown_spare),
 		TEST(test_cut_spare),
