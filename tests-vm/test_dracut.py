@@ -67,6 +67,8 @@ def assert_stopped_with_a_reason(vm):
         vm.console.expect(prompt)
     vm.console.send("grep /sysroot /proc/mounts; ls /dev/mapper; echo status-$?")
     assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
+    vm.console.send("dmremap assemble --all > /dev/null 2>&1; echo exit-$?")
+    assert vm.console.expect("^exit-([0-9]+)")[1] == "4"
 
 
 @both
