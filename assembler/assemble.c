@@ -199,7 +199,7 @@ static int assemble(const struct request *r, json_t *list)
 	if (n < 0) {
 		log_error("cannot list the active sets: %s", strerror(-n));
 		inventory_free(&inv);
-		return EXIT_FAILED;
+		return EXIT_FAILED | EXIT_UNDONE;
 	}
 	in.active = active;
 	in.active_count = n;
@@ -217,7 +217,8 @@ static int assemble(const struct request *r, json_t *list)
 	free(decisions);
 	free(active);
 	inventory_free(&inv);
-	return status;
+	/* a set that could not be seen may be the one that a boot waits for */
+	return status & EXIT_FAILED ? status | EXIT_UNDONE : status;
 }
 
 static int parse_options(struct request *r, int argc, char **argv)

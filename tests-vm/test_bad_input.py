@@ -2,9 +2,11 @@
 """Bad input to dmremap: one sentence, the right exit status, and nothing changed on disk."""
 
 import hashlib
+import subprocess
 
 import pytest
 
+from harness import paths
 from harness.assembler import dmremap, examine
 from harness.cache import execute
 from harness.machine import Machine
@@ -51,6 +53,14 @@ def test_what_holds_no_metadata(image, tmp_path, command):
 
 def test_unknown_commands(image):
     assert_refused(USAGE, "nonsense", "nonsense")
+
+
+def test_what_cannot_be_looked_at_is_not_done():
+    """A boot must not go on from the bare main because dmremap could not see the devices."""
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys && exec "$@"',
+                           "sh", paths.dmremap(), "assemble", "--dry-run"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == ERROR | NOT_DONE, done
 
 
 def test_create_refuses_a_spare_that_is_something_else(image, tmp_path):
