@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """The target alone, by dmsetup: failed writes are moved, and nothing else is."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
+from harness import paths
 from harness.assembler import examine
 from harness.cache import execute
 from harness.copies import Copies
 from harness.errors import CommandFailed
+from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.remap import Remap
 
@@ -96,6 +99,35 @@ def test_neighbours_become_one_extent(boot, new_disk):
         write_random(vm, dev.dev)
         assert_reads_back(vm, dev.dev)
         assert (dev.status().remapped, dev.status().extents) == (40, 1)
+
+
+@pytest.fixture
+def lane_of_small_steps(tree, tmp_path):
+    """The fast lane with a module whose table grows by one block at a time."""
+    source = shutil.copytree(paths.SOURCE / "kernel", tmp_path / "kernel")
+    header = (source / "format.h").read_text()
+    assert header.count("DMR_TABLE_STEP    64") == 1
+    (source / "format.h").write_text(header.replace("DMR_TABLE_STEP    64", "DMR_TABLE_STEP 1"))
+    execute("make", "-C", f"/usr/src/linux-headers-{tree.release}", f"M={source}", "modules")
+    return build_fast_lane(tree, {
+        f"/lib/modules/{tree.release}/updates/dm-remap.ko": source / "dm-remap.ko"})
+
+
+def test_the_table_grows(lane_of_small_steps, new_disk):
+    main, spare = new_disk("4M", bus="virtio"), new_disk("4M")
+    for sector in range(0, 1024, 2):
+        main.bad_sectors(sector, kind="io")
+    with Machine(lane_of_small_steps, [main, spare], powerloss=True, append="loglevel=3") as vm:
+        vm.boot()
+        with Remap(vm, main, spare) as dev:
+            write_random(vm, dev.dev)
+            assert dev.status().extents == 512
+        with Remap(vm, main, spare) as dev:
+            assert_reads_back(vm, dev.dev)
+            assert (dev.status().extents, dev.status().valid_copies) == (512, "5/5")
+        vm.shutdown()
+    found = examine(spare.path)
+    assert (found["verdict"], len(found["extents"])) == ("clean", 512)
 
 
 def test_a_bad_place_on_the_spare_is_passed_over(boot, new_disk):
