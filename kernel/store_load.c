@@ -415,6 +415,11 @@ static int load(struct loader *l, struct dmr_extents *x)
 		r = build_map(s, x);
 	if (r)
 		return r;
+	/* Not by counting: and what the last generation is written with, nobody would read. */
+	if (!s->read_only && l->tally.newest >> 61) {
+		DMERR("%pg: %s", s->bdev, dmr_fault_text(DMR_BAD_GENERATION));
+		return -EOVERFLOW;
+	}
 	note_bad_copies(l);
 	/*
 	 * One generation is skipped, so that what a commit left in a copy that cannot be
