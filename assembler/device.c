@@ -115,23 +115,54 @@ static dev_t loop_over(const struct device *d)
 	return loop;
 }
 
+static bool leads_to(const char *path, dev_t dev)
+{
+	struct stat st;
+
+	return !strncmp(path, "/dev/", 5) && !stat(path, &st) && S_ISBLK(st.st_mode) &&
+	       st.st_rdev == dev;
+}
+
+bool device_mount_line(const char *line, dev_t dev, char *where, size_t size)
+{
+	char place[PATH_MAX], source[PATH_MAX];
+	const char *rest = strstr(line, " - ");
+	unsigned int maj, min;
+
+	if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &maj, &min, place) != 3)
+		return false;
+	if (makedev(maj, min) != dev &&
+	    (!rest || sscanf(rest, " - %*s %4095s", source) != 1 || !leads_to(source, dev)))
+		return false;
+	snprintf(where, size, "%.*s", (int)size - 1, place);
+	return true;
+}
+
 /* Where /proc/self/mountinfo says that @dev is mounted: true and the place in @where. */
 static bool mounted(dev_t dev, char *where, size_t size)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[PATH_MAX * 2], place[PATH_MAX];
-	unsigned int maj, min;
+	char line[PATH_MAX * 2];
 	bool found = false;
 
 	if (!f)
 		return false;
-	while (!found && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &maj, &min, place) != 3 ||
-		    makedev(maj, min) != dev)
-			continue;
-		snprintf(where, size, "%.*s", (int)size - 1, place);
-		found = true;
-	}
+	while (!found && fgets(line, sizeof(line), f))
+		found = device_mount_line(line, dev, where, size);
+	fclose(f);
+	return found;
+}
+
+static bool swapped_on(dev_t dev)
+{
+	FILE *f = fopen("/proc/swaps", "re");
+	char line[PATH_MAX * 2], path[PATH_MAX];
+	bool found = false;
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%4095s", path) == 1 && leads_to(path, dev);
 	fclose(f);
 	return found;
 }
@@ -140,7 +171,7 @@ bool device_mounted(const struct device *d)
 {
 	char where[DEVICE_TEXT];
 
-	return !d->is_file && mounted(d->dev, where, sizeof(where));
+	return !d->is_file && (mounted(d->dev, where, sizeof(where)) || swapped_on(d->dev));
 }
 
 bool device_claimable(const struct device *d)
@@ -167,6 +198,10 @@ static void find_use(struct device *d, bool claim)
 	}
 	if (mounted(d->dev, text, sizeof(text))) {
 		snprintf(d->in_use, sizeof(d->in_use), "mounted on %s", text);
+		return;
+	}
+	if (swapped_on(d->dev)) {
+		snprintf(d->in_use, sizeof(d->in_use), "in use as swap");
 		return;
 	}
 	if (sysfs_related(d->dev, "holders", &other, 1) && sysfs_node(other, text, sizeof(text))) {

@@ -52,8 +52,14 @@ void device_probe(struct device *d, bool claim);
  */
 bool device_claimable(const struct device *d);
 
-/* True if the device itself is mounted somewhere. */
+/* True if the device itself is mounted somewhere, or swap. */
 bool device_mounted(const struct device *d);
+
+/*
+ * True if @line of /proc/self/mountinfo says that @dev is mounted, and the place in @where. Some file
+ * systems (btrfs) have a number of their own there; then the source they name is looked at.
+ */
+bool device_mount_line(const char *line, dev_t dev, char *where, size_t size);
 
 /*
  * Open the device that @d describes; -ENODEV if @d->path is another one by now. On block devices

@@ -36,7 +36,10 @@ static void print_properties(const char *role, const uuid_t set)
 	       uuid);
 }
 
-/* A spare is known by any valid superblock at its place. */
+/*
+ * A spare is known by any valid superblock at its place. Old ones may be left on a device that is
+ * something else by now.
+ */
 static bool is_spare(const struct device *d, uuid_t set)
 {
 	struct copies c;
@@ -59,7 +62,7 @@ static bool is_spare(const struct device *d, uuid_t set)
 	return found;
 }
 
-/* A main is known by the tags of its set in the config. One that is mounted is left alone. */
+/* A main is known by the tags of its set in the config. */
 static bool is_main(struct device *d, uuid_t set)
 {
 	struct policy policy;
@@ -72,13 +75,13 @@ static bool is_main(struct device *d, uuid_t set)
 		if (!tags_match(&policy.sets[i].main, d))
 			continue;
 		uuid_copy(set, policy.sets[i].uuid);
-		found = !device_mounted(d);
+		found = true;
 	}
 	policy_free(&policy);
 	return found;
 }
 
-/* A device that an active set holds, and that is no spare, is its main, whatever the config says. */
+/* A device that an active set holds is its spare or its main, whatever the config says. */
 static bool is_held(const struct device *d, uuid_t set)
 {
 	dev_t holder[16];
@@ -113,10 +116,26 @@ static void print_main_partuuid(const struct device *d)
 	}
 }
 
+static void print_member(struct device *d)
+{
+	uuid_t set;
+
+	if (is_held(d, set)) {
+		print_properties(is_spare(d, set) ? "spare" : "main", set);
+		return;
+	}
+	/* a bare main, or a file system where a spare once was: without it the system doesn't run */
+	if (device_mounted(d))
+		return;
+	if (is_spare(d, set))
+		print_properties("spare", set);
+	else if (is_main(d, set))
+		print_properties("main", set);
+}
+
 int cmd_udev(int argc, char **argv)
 {
 	struct device device;
-	uuid_t set;
 	int c;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1)
@@ -128,9 +147,7 @@ int cmd_udev(int argc, char **argv)
 		return EXIT_FINE;
 	if (!strncmp(device.dm_uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX)))
 		print_main_partuuid(&device);
-	else if (is_spare(&device, set))
-		print_properties("spare", set);
-	else if (is_held(&device, set) || is_main(&device, set))
-		print_properties("main", set);
+	else
+		print_member(&device);
 	return EXIT_FINE;
 }
