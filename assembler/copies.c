@@ -171,6 +171,8 @@ int copies_read_super(struct copies *c, int fd, uint64_t sectors, const uint8_t 
 	if (!c->super)
 		return -ENOMEM;
 	if (dmr_layout_init(&c->layout, sectors) != DMR_OK) {
+		for (int k = 0; k < DMR_COPIES; k++)
+			c->fault[k] = DMR_TOO_SMALL;
 		c->reason = DMR_TOO_SMALL;
 		return 0;
 	}

@@ -453,6 +453,18 @@ static void test_cut_spare(void **state)
 	assert_int_equal(s->c.reason, DMR_TRUNCATED);
 }
 
+/* Nothing in it may pass for a superblock: udev asks for each. */
+static void test_too_small_for_a_spare(void **state)
+{
+	struct spare *s = *state;
+
+	assert_int_equal(copies_read_super(&s->c, s->fd, DMR_MIN_SECTORS - 1, NULL), 0);
+	assert_int_equal(s->c.verdict, VERDICT_NONE);
+	assert_int_equal(s->c.reason, DMR_TOO_SMALL);
+	for (int k = 0; k < DMR_COPIES; k++)
+		assert_int_equal(s->c.fault[k], DMR_TOO_SMALL);
+}
+
 /* A foreign superblock in one place: the set with most of them stands. */
 static void test_a_foreign_superblock(void **state)
 {
@@ -523,6 +535,7 @@ int main(void)
 		TEST(test_mending_writes_nothing_that_was_good),
 		TEST(test_grown_spare),
 		TEST(test_cut_spare),
+		TEST(test_too_small_for_a_spare),
 		TEST(test_a_foreign_superblock),
 		TEST(test_newer_format),
 		TEST(test_read_only_features),
