@@ -262,9 +262,8 @@ static void hold_sectors(struct dmr_target *t, struct dmr_hold *hold)
 
 static void release_sectors(struct dmr_target *t)
 {
-	if (t->store.failed)
-		rcu_assign_pointer(t->mover.hold, &t->mover.everything);
-	else
+	/* Unless a commit has failed: then everything is held. */
+	if (rcu_access_pointer(t->mover.hold) != &t->mover.everything)
 		RCU_INIT_POINTER(t->mover.hold, NULL);
 	synchronize_rcu();
 }
@@ -350,6 +349,10 @@ static int serve_move(struct dmr_target *t, sector_t sector, sector_t count)
 			result = -ENOMEM;
 	}
 	for (; sector < end && result != -ENOMEM; sector += place.run) {
+		if (READ_ONCE(t->mover.stopped)) {
+			result = -EBUSY;
+			break;
+		}
 		rcu_read_lock();
 		dmr_lookup(&t->extents, sector, min_t(sector_t, end - sector, MOVE_SECTORS),
 			   &place);
@@ -434,15 +437,19 @@ void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 void dmr_mover_start(struct dmr_target *t)
 {
 	spin_lock_irq(&t->mover.lock);
-	t->mover.stopped = false;
+	WRITE_ONCE(t->mover.stopped, false);
 	spin_unlock_irq(&t->mover.lock);
 }
 
 void dmr_mover_stop(struct dmr_target *t)
 {
 	spin_lock_irq(&t->mover.lock);
-	t->mover.stopped = true;
+	WRITE_ONCE(t->mover.stopped, true);
 	spin_unlock_irq(&t->mover.lock);
+}
+
+void dmr_mover_drain(struct dmr_target *t)
+{
 	drain_workqueue(t->mover.wq);
 }
 

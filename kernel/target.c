@@ -318,10 +318,21 @@ static int remap_preresume(struct dm_target *ti)
 	return 0;
 }
 
+/* A message that moves much would keep the suspend waiting. */
+static void remap_presuspend(struct dm_target *ti)
+{
+	dmr_mover_stop(ti->private);
+}
+
+static void remap_presuspend_undo(struct dm_target *ti)
+{
+	dmr_mover_start(ti->private);
+}
+
 /* dm core has waited for all its bios by now, so nothing new comes to the mover. */
 static void remap_postsuspend(struct dm_target *ti)
 {
-	dmr_mover_stop(ti->private);
+	dmr_mover_drain(ti->private);
 }
 
 static int remap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
@@ -348,6 +359,8 @@ static struct target_type remap_target = {
 	.end_io = remap_end_io,
 	.preresume = remap_preresume,
 	.resume = remap_resume,
+	.presuspend = remap_presuspend,
+	.presuspend_undo = remap_presuspend_undo,
 	.postsuspend = remap_postsuspend,
 	.status = dmr_status,
 	.message = dmr_message,

@@ -73,8 +73,10 @@ struct dmr_target {
 int dmr_mover_init(struct dmr_target *t);
 void dmr_mover_exit(struct dmr_target *t);
 void dmr_mover_start(struct dmr_target *t);
-/* Wait until nothing is queued or running, and refuse moves from now on. */
+/* Refuse moves from now on, and end those that wait or run. Failed writes are still taken. */
 void dmr_mover_stop(struct dmr_target *t);
+/* Wait until nothing is queued or running, after dmr_mover_stop(). */
+void dmr_mover_drain(struct dmr_target *t);
 
 /* True if a write that ended with @status may have met a bad sector. */
 bool dmr_is_suspect(blk_status_t status);

@@ -198,6 +198,19 @@ def test_table_round_trips_and_reload_keeps_remaps(boot, new_disk):
         assert dev.status().remapped == 1
 
 
+def test_a_suspend_ends_a_move(boot, new_disk):
+    main, spare = new_disk("1G"), new_disk("2G")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run("dmsetup message r0 0 remap 0 2097152 > /tmp/message 2>&1 &"
+               "sleep 1; dmsetup suspend r0; wait; grep -qi busy /tmp/message; dmsetup resume r0",
+               timeout=20)
+        moved = dev.status().remapped
+        assert 0 < moved < 2097152
+        dev.message("remap 2000000 8")
+        assert dev.status().remapped == moved + 8
+
+
 def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
     main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("1M")
     small = new_disk("64K")
