@@ -183,50 +183,52 @@ static int write_set(struct request *r, int fd)
 	return EXIT_FAILED;
 }
 
-static int create(struct request *r)
+/* Look at the spare, which is ours alone through @fd, and write to it only what it may hold. */
+static int write_spare(struct request *r, int fd)
 {
-	char text[UUID_STR_LEN];
-	int status, fd, err;
+	int status, err;
 
-	status = read_members(r);
+	status = refuse_content(r);
 	if (!status)
-		status = refuse_impossible(r);
-	if (!status)
-		status = refuse_content(r);
+		status = refuse_old_set(r, fd);
 	if (status)
 		return status;
-	fd = device_open(&r->spare, true);
-	if (fd < 0) {
-		device_complain(r->spare.path, fd);
-		return EXIT_FAILED;
-	}
-	status = refuse_old_set(r, fd);
-	close(fd);
-	if (status)
-		return status;
-
-	if (!r->main.is_file && r->main.disk == r->spare.disk)
-		log_info("%s and %s are on the same disk: this helps against bad sectors, not "
-			 "against losing the disk",
-			 printable(r->main.path), printable(r->spare.path));
 	err = r->force ? probe_wipe(&r->spare) : 0;
 	if (err) {
 		log_error("cannot erase the signatures on spare %s: %s", printable(r->spare.path),
 			  strerror(-err));
 		return EXIT_FAILED;
 	}
+	return write_set(r, fd);
+}
+
+static int create(struct request *r)
+{
+	char text[UUID_STR_LEN];
+	int status, fd;
+
+	status = read_members(r);
+	if (!status)
+		status = refuse_impossible(r);
+	if (status)
+		return status;
+	/* held from the first look to the last write: nobody makes or mounts anything there meanwhile */
 	fd = device_open(&r->spare, true);
 	if (fd < 0) {
 		device_complain(r->spare.path, fd);
 		return EXIT_FAILED;
 	}
-	status = write_set(r, fd);
+	status = write_spare(r, fd);
 	close(fd);
-	if (!status) {
-		uuid_unparse_lower(r->uuid, text);
-		puts(text);
-	}
-	return status;
+	if (status)
+		return status;
+	if (!r->main.is_file && r->main.disk == r->spare.disk)
+		log_info("%s and %s are on the same disk: this helps against bad sectors, not "
+			 "against losing the disk",
+			 printable(r->main.path), printable(r->spare.path));
+	uuid_unparse_lower(r->uuid, text);
+	puts(text);
+	return EXIT_FINE;
 }
 
 int cmd_create(int argc, char **argv)

@@ -96,7 +96,7 @@ int probe_signature(const struct device *d, char *name, size_t size)
 
 int probe_wipe(const struct device *d)
 {
-	int fd = open(d->path, O_RDWR | O_CLOEXEC | (d->is_file ? 0 : O_EXCL));
+	int fd = open(d->path, O_RDWR | O_CLOEXEC);
 	blkid_probe pr;
 	int ret = -1;
 

@@ -14,7 +14,7 @@ void probe_ids(struct device *d);
  */
 int probe_signature(const struct device *d, char *name, size_t size);
 
-/* Erase all signatures on @d. Returns 0 or a negative errno. */
+/* Erase all signatures on @d, which the caller has open exclusively. Returns 0 or a negative errno. */
 int probe_wipe(const struct device *d);
 
 #endif
