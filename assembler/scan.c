@@ -48,8 +48,12 @@ static void scan_print(const struct decision *d)
 static int scan(struct inventory *inv, json_t *list)
 {
 	struct policy policy;
+	struct active_set *active;
+	int actives = activate_list(&active);
 	struct match_input in = {
 		.policy = &policy,
+		.active = active,
+		.active_count = actives < 0 ? 0 : actives,
 		.devices = inv->devices,
 		.device_count = inv->device_count,
 		.spares = inv->spares,
@@ -60,6 +64,7 @@ static int scan(struct inventory *inv, json_t *list)
 
 	policy_init(&policy);
 	n = match_decide(&in, &decisions);
+	free(active);
 	if (n < 0) {
 		log_error("out of memory");
 		return EXIT_FAILED;

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What dmremap says of the members of a set that is active, and of one that was."""
+
+import json
+
+from harness.machine import Machine
+
+
+def test_members_of_an_active_set_and_of_a_former_one(fast_lane, new_disk):
+    main, spare = new_disk("64M", serial="MAIN"), new_disk("16M", serial="SPARE")
+    with Machine(fast_lane, [main, spare]) as vm:
+        vm.boot()
+        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+        vm.run("dmremap assemble home")
+        assert json.loads(vm.run("dmremap scan --json"))["sets"][0]["main"] == main.dev
+        assert "dm_remap_main" in vm.run(f"dmremap udev {main.dev}")
+        assert "dm_remap_spare" in vm.run(f"dmremap udev {spare.dev}")
+        vm.run("dmremap stop home")
+
+        # mkfs leaves most of the superblocks, but a mounted file system is nobody's spare
+        vm.run(f"mkfs.ext4 -qF -E nodiscard {spare.dev}")
+        assert "dm_remap_spare" in vm.run(f"dmremap udev {spare.dev}")
+        vm.run(f"mkdir -p /mnt; mount -o ro {spare.dev} /mnt")
+        assert vm.run(f"dmremap udev {spare.dev}") == ""
