@@ -71,6 +71,13 @@ def assert_stopped_with_a_reason(vm):
     assert vm.console.expect("^exit-([0-9]+)")[1] == "4"
 
 
+def test_a_set_in_the_config_is_enough_for_the_image(adopted):
+    """A kernel upgrade makes the next image, and nobody tells it --add dm-remap."""
+    for config, there in ((adopted.config, True), ("# names no set\n", False)):
+        image = dracut(adopted.tree, systemd=False, files={"/etc/dm-remap.conf": config})
+        assert (b"usr/sbin/dmremap\0" in image.read_bytes()) == there
+
+
 @both
 def test_root_by_uuid_is_the_set(adopted, systemd):
     with machine(adopted, systemd) as vm:

@@ -9,9 +9,11 @@ is_dm_remap() {
     [[ -e $uuid && $(< "$uuid") == DMREMAP-* ]]
 }
 
-# 255: only when asked for. A root that is on a set asks for it.
+# 255: only when asked for. A root that is on a set asks for it, and so does a set that the config
+# names: the image that a kernel upgrade makes without --add would boot from the bare main.
 check() {
     require_binaries dmremap || return 1
+    grep -qs '^[[:space:]]*set[[:space:]]' "${dracutsysrootdir-}/etc/dm-remap.conf" && return 0
     for_each_host_dev_and_slaves is_dm_remap && return 0
     return 255
 }
