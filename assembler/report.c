@@ -114,9 +114,9 @@ static const char *state_text(const struct dmr_super *s)
 
 static json_t *identity_json(const struct dmr_identity *id, const char *device)
 {
-	return json_pack("{so sI si so so so so so}", "device", json_text(device), "size_sectors",
+	return json_pack("{so sI sI so so so so so}", "device", json_text(device), "size_sectors",
 			 (json_int_t)le64_to_cpu(id->sectors), "part_number",
-			 (int)le32_to_cpu(id->part_number), "wwid", json_text(id->wwid), "serial",
+			 (json_int_t)le32_to_cpu(id->part_number), "wwid", json_text(id->wwid), "serial",
 			 json_text(id->serial), "partuuid", json_text(id->partuuid), "ptuuid",
 			 json_text(id->ptuuid), "fsuuid", json_text(id->fsuuid));
 }
@@ -168,10 +168,11 @@ json_t *report_json(const struct copies *c, const struct device *d)
 
 	uuid_unparse_lower(c->uuid, uuid);
 	report_sentence(c, d, sentence, sizeof(sentence));
-	o = json_pack("{ss ss so so si so ss ss}", "uuid", uuid, "name",
+	o = json_pack("{ss ss so so si so ss ss sn sn sn sn sn}", "uuid", uuid, "name",
 		      report_name(c, name, sizeof(name)), "copies", copies_json(c), "extents",
 		      extents_json(c), "valid_copies", (int)copies_valid(c), "device",
-		      json_text(d->path), "verdict", verdict_text(c->verdict), "reason", sentence);
+		      json_text(d->path), "verdict", verdict_text(c->verdict), "reason", sentence,
+		      "generation", "state", "length_sectors", "main", "spare");
 	if (!s)
 		return o;
 	json_object_set_new(o, "generation", json_integer(le64_to_cpu(s->header.generation)));

@@ -51,6 +51,21 @@ def test_what_holds_no_metadata(image, tmp_path, command):
     assert_refused(USAGE, "", command)
 
 
+def test_json_has_its_keys_whatever_is_lost(image):
+    main, spare = image("64M", "main"), image("16M", "spare")
+    dmremap("create", "home", "--main", main, "--spare", spare, check=0)
+    whole = examine(spare)
+    with open(spare, "r+b") as file:
+        for copy in whole["copies"]:
+            file.seek(copy["offset_bytes"] + 300)
+            file.write(b"overwritten")
+    lost = examine(spare)
+    assert lost["verdict"] == "lost"
+    promised = {"uuid", "name", "generation", "state", "length_sectors", "main", "copies",
+                "valid_copies", "extents", "verdict"}
+    assert promised <= set(whole) and promised <= set(lost)
+
+
 def test_unknown_commands(image):
     assert_refused(USAGE, "nonsense", "nonsense")
 
