@@ -18,9 +18,9 @@ static void copy_value(blkid_probe pr, const char *name, char *to, size_t size)
 }
 
 /* The table that partition @d stands in is read from its disk. */
-static void probe_partition(struct device *d)
+void probe_partition(struct device *d)
 {
-	char *disk = blkid_devno_to_devname(d->disk);
+	char *disk = d->part_number ? blkid_devno_to_devname(d->disk) : NULL;
 	blkid_probe pr = disk ? blkid_new_probe_from_filename(disk) : NULL;
 	blkid_partlist list = pr ? blkid_probe_get_partitions(pr) : NULL;
 	blkid_partition part = list ? blkid_partlist_devno_to_partition(list, d->dev) : NULL;
@@ -50,8 +50,7 @@ void probe_ids(struct device *d)
 		copy_value(pr, "PTUUID", d->ptuuid, sizeof(d->ptuuid));
 	}
 	blkid_free_probe(pr);
-	if (d->part_number)
-		probe_partition(d);
+	probe_partition(d);
 }
 
 static blkid_probe signature_probe(int fd)

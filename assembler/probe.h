@@ -8,6 +8,9 @@
 /* Fill partuuid, ptuuid and fsuuid of @d. */
 void probe_ids(struct device *d);
 
+/* The same of partuuid and ptuuid if @d is a partition, which takes a few blocks instead of a MiB. */
+void probe_partition(struct device *d);
+
 /*
  * Name the first signature on @d (file system, RAID, partition table, ...) in @name. Returns 1 if
  * there is one, 0 if not, or a negative errno.

@@ -70,7 +70,7 @@ static bool is_main(struct device *d, uuid_t set)
 
 	policy_read(&policy, in_initramfs());
 	if (policy.enabled && policy.set_count)
-		probe_ids(d);
+		probe_partition(d);
 	for (size_t i = 0; policy.enabled && !found && i < policy.set_count; i++) {
 		if (!tags_match(&policy.sets[i].main, d))
 			continue;
@@ -110,7 +110,7 @@ static void print_main_partuuid(const struct device *d)
 		if (!sysfs_node(slave[i], path, sizeof(path)) || device_read(&member, path) ||
 		    is_spare(&member, set))
 			continue;
-		probe_ids(&member);
+		probe_partition(&member);
 		if (*member.partuuid)
 			printf("DM_REMAP_PARTUUID=%s\n", member.partuuid);
 	}

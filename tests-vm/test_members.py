@@ -22,3 +22,18 @@ def test_members_of_an_active_set_and_of_a_former_one(fast_lane, new_disk):
         assert "dm_remap_spare" in vm.run(f"dmremap udev {spare.dev}")
         vm.run(f"mkdir -p /mnt; mount -o ro {spare.dev} /mnt")
         assert vm.run(f"dmremap udev {spare.dev}") == ""
+
+
+def test_udev_reads_little(fast_lane, new_disk):
+    """Every block device of every boot is asked, whether it has to do with a set or not."""
+    main, spare, other = new_disk("64M", serial="MAIN"), new_disk("16M"), new_disk("64M")
+    with Machine(fast_lane, [main, spare, other]) as vm:
+        vm.boot()
+        uuid = vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}").strip()
+        vm.run(f"echo 'set {uuid} main=serial:MAIN' > /etc/dm-remap.conf")
+        for disk, says in ((main, "dm_remap_main"), (other, "")):
+            vm.run("echo 3 > /proc/sys/vm/drop_caches")
+            reads = f"cut -c 1-8 /sys/block/{disk.dev[5:]}/stat"
+            before = int(vm.run(reads))
+            assert says in vm.run(f"dmremap udev {disk.dev}")
+            assert int(vm.run(reads)) - before <= 10
