@@ -49,7 +49,10 @@ void dmr_store_exit(struct dmr_store *s);
  */
 int dmr_store_identify(struct dmr_store *s, const u8 *uuid);
 
-/* Write an empty set. Superblocks go last: after a crash it is either whole or not there. */
+/*
+ * Write an empty set. Superblocks go last: after a crash it is there, or it is not, or, if one was
+ * torn, the spare is refused until somebody makes the set anew. Nothing was served from it by then.
+ */
 int dmr_store_format(struct dmr_store *s, const struct dmr_new *n);
 
 /*
