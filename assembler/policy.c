@@ -281,8 +281,10 @@ static void tidy(char *line)
 {
 	char *out = line;
 
-	line[strcspn(line, "#")] = '\0';
 	for (char *c = line; *c; c++) {
+		/* within a word it is a character like any other: names may have it */
+		if (*c == '#' && (out == line || out[-1] == ' '))
+			break;
 		if (!isspace((unsigned char)*c))
 			*out++ = *c;
 		else if (out > line && out[-1] != ' ')

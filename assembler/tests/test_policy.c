@@ -142,6 +142,14 @@ static void test_config(void **state)
 	assert_true(policy_auto(p));
 }
 
+static void test_a_hash_within_a_name(void **state)
+{
+	struct policy *p = *state;
+
+	parse_config(p, "set " UUID_A " name=disk#1 # the first\n");
+	assert_string_equal(p->sets[0].name, "disk#1");
+}
+
 static void test_typos_in_the_config(void **state)
 {
 	static const char *const typos[] = {
@@ -239,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_last_word_counts, start, end),
 		cmocka_unit_test_setup_teardown(test_typos_on_the_command_line, start, end),
 		cmocka_unit_test_setup_teardown(test_config, start, end),
+		cmocka_unit_test_setup_teardown(test_a_hash_within_a_name, start, end),
 		cmocka_unit_test_setup_teardown(test_typos_in_the_config, start, end),
 		cmocka_unit_test_setup_teardown(test_a_typo_spoils_only_its_word, start, end),
 		cmocka_unit_test_setup_teardown(test_auto, start, end),
