@@ -284,8 +284,12 @@ int cmd_assemble(int argc, char **argv)
 	}
 	if (r.json)
 		list = json_array();
-	if (r.policy.enabled)
+	if (r.policy.enabled) {
 		status = assemble(&r, list);
+	} else if (r.wanted_count) {
+		log_error("rd.dmremap=0 on the kernel command line forbids it; boot without that");
+		status = EXIT_UNDONE;
+	}
 	if (r.json)
 		json_print(json_pack("{so}", "decisions", list));
 	if (lock >= 0)

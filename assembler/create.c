@@ -183,6 +183,28 @@ static int write_set(struct request *r, int fd)
 	return EXIT_FAILED;
 }
 
+/* A spare is covered by its own copies; as the main of another set it would never be found again. */
+static int refuse_spare_as_main(struct request *r)
+{
+	int fd = device_open(&r->main, false);
+	struct copies c;
+	int status = 0;
+
+	if (fd < 0) {
+		device_complain(r->main.path, fd);
+		return EXIT_FAILED;
+	}
+	if (!copies_read_super(&c, fd, r->main.sectors, NULL) && c.elected >= 0) {
+		log_error("main %s is the spare of a dm-remap set; name another main, or the two "
+			  "the other way round",
+			  printable(r->main.path));
+		status = EXIT_UNDONE;
+	}
+	copies_free(&c);
+	close(fd);
+	return status;
+}
+
 /* Look at the spare, which is ours alone through @fd, and write to it only what it may hold. */
 static int write_spare(struct request *r, int fd)
 {
@@ -210,6 +232,8 @@ static int create(struct request *r)
 	status = read_members(r);
 	if (!status)
 		status = refuse_impossible(r);
+	if (!status)
+		status = refuse_spare_as_main(r);
 	if (status)
 		return status;
 	/* held from the first look to the last write: nobody makes or mounts anything there meanwhile */

@@ -132,7 +132,7 @@ bool device_mount_line(const char *line, dev_t dev, char *where, size_t size)
 	if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &maj, &min, place) != 3)
 		return false;
 	if (makedev(maj, min) != dev &&
-	    (!rest || sscanf(rest, " - %*s %4095s", source) != 1 || !leads_to(source, dev)))
+	    (maj || !rest || sscanf(rest, " - %*s %4095s", source) != 1 || !leads_to(source, dev)))
 		return false;
 	snprintf(where, size, "%.*s", (int)size - 1, place);
 	return true;

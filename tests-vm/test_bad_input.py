@@ -78,6 +78,23 @@ def test_what_cannot_be_looked_at_is_not_done():
     assert done.returncode == ERROR | NOT_DONE, done
 
 
+def test_forbidden_is_not_done():
+    """Who asks for a set by name is told that nothing happens."""
+    script = ("mount -t tmpfs none /etc && touch /etc/initrd-release && "
+              "echo rd.dmremap=0 > /etc/cmdline && mount --bind /etc/cmdline /proc/cmdline && "
+              'exec "$@"')
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", paths.dmremap(),
+                           "assemble", "home"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == NOT_DONE and "rd.dmremap=0" in done.stderr, done
+
+
+def test_create_refuses_the_spare_of_a_set_as_main(image):
+    main, spare, other = image("64M", "main"), image("16M", "spare"), image("16M", "other")
+    dmremap("create", "home", "--main", main, "--spare", spare, check=0)
+    assert_refused(NOT_DONE, spare, "create", "x", "--main", spare, "--spare", other,
+                   untouched=[spare, other])
+
+
 def test_create_refuses_a_spare_that_is_something_else(image, tmp_path):
     main, spare = image("64M", "main"), image("16M", "spare")
     small, tree = image("512K", "small"), tmp_path / "folder"
