@@ -4,13 +4,17 @@
 # Activates what can be activated. dracut's loop comes here again and again until the root
 # device has appeared, so what dmremap says is passed on only when it says something new.
 
+# All other options are dmremap's to read. This one helps also when dmremap itself is what keeps
+# the machine from booting.
+getargbool 1 rd.dmremap || return 0
+
 _dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
 _dmremap_status=$?
 
 # Only warn reaches the console both with and without systemd.
 _dmremap_tell=warn
 [ "$_dmremap_status" -eq 0 ] && _dmremap_tell=info
-if [ "$_dmremap_new" != "$_dmremap_said" ]; then
+if [ "$_dmremap_new" != "${_dmremap_said-}" ]; then
     _dmremap_said=$_dmremap_new
     while [ -n "$_dmremap_new" ] && read -r _dmremap_line; do
         "$_dmremap_tell" "$_dmremap_line"
@@ -22,10 +26,10 @@ fi
 # Bit 4 of the status: a set that was asked for isn't active. From 16 on dmremap did not get
 # as far as looking.
 if [ $((_dmremap_status & 4)) -eq 0 ] && [ "$_dmremap_status" -lt 16 ]; then
-    # shellcheck disable=SC2154 # dracut sets hookdir
-    rm -f -- "$hookdir"/initqueue/finished/*-dm-remap-finished.sh
+    _dmremap_done=1
     unset _dmremap_since
 else
+    unset _dmremap_done
     # What is missing may still appear. When its time is up the boot stops here, and not
     # only after rd.retry, which is minutes; the emergency hook says why.
     read -r _dmremap_now _ < /proc/uptime

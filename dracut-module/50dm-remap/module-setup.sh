@@ -37,7 +37,6 @@ install() {
     inst_multiple /usr/sbin/dmremap
     inst_multiple -o /etc/dm-remap.conf
     inst_rules 60-persistent-dm-remap.rules
-    inst_hook cmdline 30 "$moddir/dm-remap-cmdline.sh"
     inst_hook initqueue/settled 30 "$moddir/dm-remap-settled.sh"
     inst_hook initqueue/finished 30 "$moddir/dm-remap-finished.sh"
     inst_hook emergency 50 "$moddir/dm-remap-emergency.sh"

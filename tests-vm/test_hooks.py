@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dracut's hooks on their own, in the shells that images have, with dracut and dmremap played."""
+
+import subprocess
+
+import pytest
+
+from harness.paths import SOURCE
+
+HOOKS = SOURCE / "dracut-module/50dm-remap"
+PLAYED = """
+getargbool() { [ "$2" != rd.dmremap ] || [ "$forbidden" != yes ]; }
+getargnum() { echo 30; }
+warn() { echo "warn $*"; }
+info() { echo "info $*"; }
+emergency_shell() { echo "shell $*"; }
+dmremap() { echo "assembled"; return "$answer"; }
+hookdir=/var/lib/dracut/hooks # newer dracuts keep the image's hooks elsewhere
+loop() {
+    . "$HOOKS/dm-remap-settled.sh"
+    if ( . "$HOOKS/dm-remap-finished.sh" ); then echo finished; else echo waiting; fi
+}
+"""
+
+
+@pytest.fixture(params=["dash", "busybox sh"])
+def play(request):
+    def run(script):
+        done = subprocess.run([*request.param.split(), "-uc", PLAYED + script], timeout=20,
+                              env={"HOOKS": HOOKS, "PATH": "/usr/bin:/bin"}, text=True,
+                              capture_output=True, check=True)
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+    return run
+
+
+def test_the_gate_opens_when_nothing_is_missing(play):
+    assert play("answer=4 forbidden=no; loop; answer=1; loop; answer=0; loop") == [
+        "warn assembled", "waiting", "finished", "finished"]
+
+
+def test_the_gate_shuts_when_dmremap_cannot_be_run(play):
+    assert play("answer=127 forbidden=no; loop")[-1] == "waiting"
+
+
+def test_rd_dmremap_0_keeps_dmremap_out_of_it(play):
+    assert play("answer=137 forbidden=yes; loop") == ["finished"]
