@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "command.h"
 #include "log.h"
@@ -36,6 +37,9 @@ void common_option(int c, char **argv, const char *usage)
 	case ':':
 		exit(usage_error(argv, "option '%s' needs a value", printable(argv[optind - 1])));
 	default:
+		if (!strncmp(argv[optind - 1], "--", 2) && optopt && strchr(argv[optind - 1], '='))
+			exit(usage_error(argv, "option '%s' takes no value",
+					 printable(argv[optind - 1])));
 		/* a bad letter among several leaves optind on its word; then optopt tells */
 		if (optopt && optopt < 128)
 			exit(usage_error(argv, "unknown option '-%c'", optopt));

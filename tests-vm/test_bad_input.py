@@ -49,6 +49,8 @@ def test_what_holds_no_metadata(image, tmp_path, command):
     assert_refused(ERROR, tmp_path / "nowhere", command, tmp_path / "nowhere")
     assert_refused(USAGE, "--nonsense", command, "--nonsense", blank, untouched=[blank])
     assert_refused(USAGE, "", command)
+    assert_refused(USAGE, "--quiet=yes", command, "--quiet=yes", blank, untouched=[blank])
+    assert_refused(USAGE, "-x", command, "-qx", blank, untouched=[blank])
 
 
 def test_json_has_its_keys_whatever_is_lost(image):
