@@ -116,9 +116,9 @@ static json_t *identity_json(const struct dmr_identity *id, const char *device)
 {
 	return json_pack("{so sI sI so so so so so}", "device", json_text(device), "size_sectors",
 			 (json_int_t)le64_to_cpu(id->sectors), "part_number",
-			 (json_int_t)le32_to_cpu(id->part_number), "wwid", json_text(id->wwid), "serial",
-			 json_text(id->serial), "partuuid", json_text(id->partuuid), "ptuuid",
-			 json_text(id->ptuuid), "fsuuid", json_text(id->fsuuid));
+			 (json_int_t)le32_to_cpu(id->part_number), "wwid", json_text(id->wwid),
+			 "serial", json_text(id->serial), "partuuid", json_text(id->partuuid),
+			 "ptuuid", json_text(id->ptuuid), "fsuuid", json_text(id->fsuuid));
 }
 
 static bool super_readable(const struct copies *c, int k)

@@ -74,9 +74,9 @@ def test_unknown_commands(image):
 
 def test_what_cannot_be_looked_at_is_not_done():
     """A boot must not go on from the bare main because dmremap could not see the devices."""
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys && exec "$@"',
-                           "sh", paths.dmremap(), "assemble", "--dry-run"],
-                          capture_output=True, text=True, timeout=60)
+    script = 'mount -t tmpfs none /sys && exec "$@"'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", paths.dmremap(),
+                           "assemble", "--dry-run"], capture_output=True, text=True, timeout=60)
     assert done.returncode == ERROR | NOT_DONE, done
 
 
