@@ -8,6 +8,7 @@ import pytest
 from harness.assembler import examine
 from harness.copies import Copies
 from harness.disk import Disk
+from harness.errors import TimedOut
 from harness.machine import Machine
 from harness.root import ROOT_PARTUUID, ROOT_UUID, boot_lane, dracut, root_image
 
@@ -56,15 +57,27 @@ def assert_root_is_the_set(vm, disk):
     assert vm.run(f"find {folders} -lname '*/{disk.dev[5:]}1' 2>/dev/null || true") == ""
 
 
+def enter_shell(console):
+    """Gets past sulogin, which throws away what was typed before it began to read."""
+    prompt = "(dm-remap:/|sh-[0-9.]+)# "
+    entered = console.expect(f"Press Enter for maintenance|{prompt}")[0].endswith("# ")
+    for _ in range(30):
+        if entered:
+            return
+        console.send("")
+        try:
+            entered = console.expect(prompt, timeout=2)
+        except TimedOut:
+            pass
+    raise TimedOut(f"no shell after 30 times Enter\n{console.tail()}")
+
+
 def assert_stopped_with_a_reason(vm):
     vm.start()
     vm.console.expect("dm-remap: a set that this boot needs is not active:", 120)
     vm.console.expect("^root: damaged: the metadata on /dev/sd. cannot be used")
     vm.console.expect("dmremap assemble --all ")
-    prompt = "(dm-remap:/|sh-[0-9.]+)# "
-    if vm.console.expect(f"Press Enter for maintenance|{prompt}")[0].startswith("Press"):
-        vm.console.send("")
-        vm.console.expect(prompt)
+    enter_shell(vm.console)
     vm.console.send("grep /sysroot /proc/mounts; ls /dev/mapper; echo status-$?")
     assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
     vm.console.send("dmremap assemble --all > /dev/null 2>&1; echo exit-$?")
