@@ -6,6 +6,7 @@
 #include "command.h"
 #include "inventory.h"
 #include "log.h"
+#include "probe.h"
 
 static int read_named(struct inventory *inv, char *const *paths, int count)
 {
@@ -69,6 +70,10 @@ static void read_spare(struct inventory *inv, const struct device *d)
 		return;
 	}
 	inventory_describe(&inv->spares[inv->spare_count], d, c);
+	/* a spare that was made into something else lost its start to that */
+	if (c->fault[0] != DMR_OK && c->fault[0] != DMR_STALE)
+		probe_signature(d, inv->spares[inv->spare_count].signature,
+				sizeof(inv->spares[0].signature));
 	inv->spare_count++;
 }
 

@@ -229,6 +229,12 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 		decide(d, DECIDE_SKIP, "nobody named it, and sets nobody named are not activated");
 	else if (!d->named && device->removable)
 		decide(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable", path);
+	else if (!d->named && *d->spare->signature)
+		/* mending would write over what may be somebody's data by now */
+		decide(d, DECIDE_CONFLICT,
+		       "spare %s also holds %s; name the set in " POLICY_CONFIG
+		       ", or zero %s if it is no spare any more",
+		       path, printable(d->spare->signature), path);
 	else if (d->spare->verdict == VERDICT_LOST)
 		decide_on_lost(in, d);
 	else if (set && set->spare.count && !tags_match(&set->spare, device))

@@ -22,6 +22,7 @@ struct found_spare {
 	enum verdict verdict;
 	enum dmr_fault reason;
 	unsigned int valid_copies;
+	char signature[32]; /* what stands where its first copy was, "" = nothing known */
 };
 
 struct match_input {

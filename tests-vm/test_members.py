@@ -24,6 +24,23 @@ def test_members_of_an_active_set_and_of_a_former_one(fast_lane, new_disk):
         assert vm.run(f"dmremap udev {spare.dev}") == ""
 
 
+def test_a_former_spare_in_other_use_is_written_only_by_name(fast_lane, new_disk):
+    """To mend its first copy would be to write over the start of somebody's file system."""
+    main, spare = new_disk("64M", serial="MAIN"), new_disk("16M", serial="SPARE")
+    with Machine(fast_lane, [main, spare]) as vm:
+        vm.boot()
+        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+        vm.run(f"mkfs.ext4 -qF -E nodiscard {spare.dev}")
+        before = vm.run(f"sha256sum {spare.dev}")
+        done = vm.run("dmremap assemble --all --json", check=False)
+        (decision,) = json.loads(done.stdout)["decisions"]
+        assert (done.status, decision["decision"]) == (4, "conflict")
+        assert "ext4" in decision["reason"]
+        assert vm.run(f"sha256sum {spare.dev}") == before
+        assert vm.run("dmremap assemble home", check=False).status == 1
+        assert " 5/5 " in vm.run("dmsetup status home")
+
+
 def test_udev_reads_little(fast_lane, new_disk):
     """Every block device of every boot is asked, whether it has to do with a set or not."""
     main, spare, other = new_disk("64M", serial="MAIN"), new_disk("16M"), new_disk("64M")

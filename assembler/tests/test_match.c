@@ -334,6 +334,15 @@ static void supersede(struct machine *m, struct device *main, struct found_spare
 	m->super[0].state = cpu_to_le32(DMR_STATE_SUPERSEDED);
 }
 
+static void reuse_spare(struct machine *m, struct device *main, struct found_spare *spare)
+{
+	(void)m;
+	(void)main;
+	strcpy(spare->signature, "ext4");
+	spare->valid_copies = 4;
+	spare->verdict = VERDICT_REPAIRABLE;
+}
+
 static void large_blocks(struct machine *m, struct device *main, struct found_spare *spare)
 {
 	(void)m;
@@ -357,6 +366,7 @@ static void test_one_change(void **state)
 		{"two paths to one main", clone_main, DECIDE_CONFLICT, DECIDE_CONFLICT},
 		{"file system copied", clone_file_system, DECIDE_ACTIVATE, DECIDE_ACTIVATE},
 		{"metadata lost", lose_metadata, DECIDE_DAMAGED, DECIDE_DAMAGED},
+		{"spare in other use", reuse_spare, DECIDE_CONFLICT, DECIDE_ACTIVATE},
 		{"spare superseded", supersede, DECIDE_SKIP, DECIDE_SKIP},
 		{"blocks too large", large_blocks, DECIDE_MISSING, DECIDE_MISSING},
 	};
