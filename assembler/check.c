@@ -11,25 +11,14 @@ static const char usage[] =
 	"  --json   print one JSON object\n\n"
 	"Exit status: 0 clean, 1 damaged but can be mended, 4 lost or no metadata.\n";
 
-static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},
-	COMMON_LONG_OPTIONS,
-};
-
 int cmd_check(int argc, char **argv)
 {
 	struct copies copies;
 	struct device device;
 	char sentence[512];
-	bool json = false;
-	int c, status;
+	bool json = json_option(argc, argv, usage);
+	int status;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'j')
-			json = true;
-		else
-			common_option(c, argv, usage);
-	}
 	if (optind + 1 != argc)
 		return usage_error(argv, "name exactly one spare");
 

@@ -46,3 +46,21 @@ void common_option(int c, char **argv, const char *usage)
 		exit(usage_error(argv, "unknown option '%s'", printable(argv[optind - 1])));
 	}
 }
+
+bool json_option(int argc, char **argv, const char *usage)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		COMMON_LONG_OPTIONS,
+	};
+	bool json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
+		if (c == 'j')
+			json = true;
+		else
+			common_option(c, argv, usage);
+	}
+	return json;
+}

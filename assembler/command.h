@@ -4,6 +4,7 @@
 #define COMMAND_H
 
 #include <getopt.h>
+#include <stdbool.h>
 
 /* Exit status, after fsck(8); the bits add up. */
 enum exit_status {
@@ -39,6 +40,9 @@ int cmd_udev(int argc, char **argv);
  * options, or a mistake. Does not return for --help, --version and mistakes.
  */
 void common_option(int c, char **argv, const char *usage);
+
+/* Parse the options of a command whose only own one is --json. Returns whether it was there. */
+bool json_option(int argc, char **argv, const char *usage);
 
 /* Say what is wrong with the arguments and return EXIT_USAGE. */
 int usage_error(char **argv, const char *format, ...) __attribute__((format(printf, 2, 3)));

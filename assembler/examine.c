@@ -8,24 +8,13 @@ static const char usage[] =
 	"Show the metadata on a spare (block device or image file), copy by copy.\n\n"
 	"  --json   print one JSON object\n";
 
-static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},
-	COMMON_LONG_OPTIONS,
-};
-
 int cmd_examine(int argc, char **argv)
 {
 	struct copies copies;
 	struct device device;
-	bool json = false;
-	int c, status;
+	bool json = json_option(argc, argv, usage);
+	int status;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'j')
-			json = true;
-		else
-			common_option(c, argv, usage);
-	}
 	if (optind + 1 != argc)
 		return usage_error(argv, "name exactly one spare");
 

@@ -12,11 +12,6 @@ static const char usage[] =
 	"List the sets found on these devices (or image files), or on this machine.\n\n"
 	"  --json   print one JSON object\n";
 
-static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},
-	COMMON_LONG_OPTIONS,
-};
-
 static json_t *scan_json(const struct decision *d)
 {
 	char uuid[UUID_STR_LEN];
@@ -83,15 +78,9 @@ int cmd_scan(int argc, char **argv)
 {
 	struct inventory inv;
 	json_t *list = NULL;
-	bool json = false;
-	int c, status;
+	bool json = json_option(argc, argv, usage);
+	int status;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'j')
-			json = true;
-		else
-			common_option(c, argv, usage);
-	}
 	status = inventory_read(&inv, argv + optind, argc - optind);
 	if (json)
 		list = json_array();

@@ -13,11 +13,6 @@ static const char usage[] = "[NAME] [--json]\n"
 			    "Show the active sets.\n\n"
 			    "  --json   print one JSON object\n";
 
-static const struct option options[] = {
-	{"json", no_argument, NULL, 'j'},
-	COMMON_LONG_OPTIONS,
-};
-
 /* Device nodes of a set and its members, for people and for JSON. */
 struct nodes {
 	char set[DMR_NAME_SIZE + 16], main[256], spare[256];
@@ -97,15 +92,9 @@ int cmd_status(int argc, char **argv)
 {
 	struct active_set *sets;
 	json_t *list = NULL;
-	bool json = false;
-	int c, n, status;
+	bool json = json_option(argc, argv, usage);
+	int n, status;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'j')
-			json = true;
-		else
-			common_option(c, argv, usage);
-	}
 	if (optind + 1 < argc)
 		return usage_error(argv, "name one set at most");
 
