@@ -66,10 +66,19 @@ static bool read_winner(const struct copies *c, uint32_t index, struct dmr_table
 	return false;
 }
 
-/* Copies whose instance of block @index has to be written, out of those still @wanted. */
-static unsigned int losers(const struct copies *c, uint32_t index, unsigned int wanted)
+/*
+ * Copies whose instance of block @index has to be written, out of those still @wanted. The winner
+ * goes to @winner; if it cannot be read they are added to @failed, and none is returned.
+ */
+static unsigned int losers(const struct copies *c, uint32_t index, unsigned int wanted,
+			   struct dmr_table *winner, unsigned int *failed)
 {
-	return ~c->current[index] & wanted;
+	unsigned int mask = ~c->current[index] & wanted;
+
+	if (!mask || read_winner(c, index, winner))
+		return mask;
+	*failed |= mask;
+	return 0;
 }
 
 /* Write the winners of blocks @first to @last wherever they are missing. Returns the copies where that failed. */
@@ -79,12 +88,8 @@ static unsigned int write_tables(struct copies *c, uint32_t first, uint32_t last
 	unsigned int failed = 0;
 
 	for (uint32_t index = first; index <= last; index++) {
-		unsigned int mask = losers(c, index, wanted);
+		unsigned int mask = losers(c, index, wanted, winner, &failed);
 
-		if (mask && !read_winner(c, index, winner)) {
-			failed |= mask;
-			continue;
-		}
 		for (int k = 0; k < DMR_COPIES; k++) {
 			if (!(mask & 1u << k))
 				continue;
@@ -105,12 +110,8 @@ static unsigned int verify_tables(struct copies *c, uint32_t first, uint32_t las
 	unsigned int failed = 0;
 
 	for (uint32_t index = first; index <= last; index++) {
-		unsigned int mask = losers(c, index, wanted);
+		unsigned int mask = losers(c, index, wanted, winner, &failed);
 
-		if (mask && !read_winner(c, index, winner)) {
-			failed |= mask;
-			continue;
-		}
 		for (int k = 0; k < DMR_COPIES; k++) {
 			if (mask & 1u << k &&
 			    (!block_read(c->fd, dmr_block_sector(&c->layout, k, index), back) ||

@@ -306,6 +306,18 @@ static u8 to_mend(const struct dmr_store *s, const struct damage *d)
 	return s->no_repair ? d->stale & ~s->bad_copies : d->stale | d->invalid;
 }
 
+/* Those of @copies that do not give back @block, which was just written to @index, are bad. */
+static void read_back(struct loader *l, u8 copies, u32 index, const void *block)
+{
+	struct dmr_store *s = l->store;
+	unsigned int i;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		if (copies & 1 << i && (dmr_blocks_read(s, i, index, l->scratch, 1) ||
+					memcmp(l->scratch[0], block, DMR_BLOCK_SIZE)))
+			s->bad_copies |= 1 << i;
+}
+
 /* Write the winners over what is not current, one batch at a time, and read them back. */
 static int level_tables(struct loader *l, u8 *mended)
 {
@@ -314,7 +326,6 @@ static int level_tables(struct loader *l, u8 *mended)
 
 	for (from = 0; from < s->tables; from += BATCH) {
 		u32 to = min_t(u32, from + BATCH, s->tables);
-		unsigned int copy;
 		struct dmr_wave w;
 		int r;
 
@@ -328,13 +339,7 @@ static int level_tables(struct loader *l, u8 *mended)
 			u8 mend = to_mend(s, &l->table[i]);
 
 			*mended |= mend;
-			for (copy = 0; copy < DMR_COPIES; copy++) {
-				if (!(mend & 1 << copy))
-					continue;
-				if (dmr_blocks_read(s, copy, i + 1, l->scratch, 1) ||
-				    memcmp(l->scratch[0], s->table[i], DMR_BLOCK_SIZE))
-					s->bad_copies |= 1 << copy;
-			}
+			read_back(l, mend, i + 1, s->table[i]);
 		}
 	}
 	return 0;
@@ -349,16 +354,13 @@ static int level_supers(struct loader *l)
 	struct dmr_store *s = l->store;
 	u8 mend = to_mend(s, &l->super);
 	struct dmr_wave w;
-	unsigned int i;
 	int r;
 
 	dmr_wave_begin(&w, s);
 	dmr_wave_write(&w, mend, 0, s->super);
 	r = dmr_wave_end(&w);
-	for (i = 0; !r && i < DMR_COPIES; i++)
-		if (mend & 1 << i && (dmr_blocks_read(s, i, 0, l->scratch, 1) ||
-				      memcmp(l->scratch[0], s->super, DMR_BLOCK_SIZE)))
-			s->bad_copies |= 1 << i;
+	if (!r)
+		read_back(l, mend, 0, s->super);
 	return r;
 }
 
