@@ -6,6 +6,7 @@ import threading
 import time
 
 from .errors import GuestGone, TimedOut
+from .patience import deadline
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\x1b[c7-8]")
 
@@ -58,13 +59,13 @@ class Console:
     def expect(self, pattern, timeout=60):
         """Waits for a pattern after what was last expected; returns the match."""
         pattern = re.compile(pattern, re.MULTILINE)
-        deadline = time.monotonic() + timeout
+        end = deadline(timeout)
         with self._changed:
             while not (match := pattern.search(self.text, self._read_to)):
                 if self.closed:
                     raise GuestGone(f"the guest ended before it said {pattern.pattern!r}\n"
                                     f"{self.tail()}")
-                if not self._changed.wait(deadline - time.monotonic()):
+                if not self._changed.wait(end - time.monotonic()):
                     raise TimedOut(f"not said in {timeout} s: {pattern.pattern!r}\n{self.tail()}")
             self._read_to = match.end()
             return match

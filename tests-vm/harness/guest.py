@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .console import receive
 from .errors import CommandFailed, GuestGone, TimedOut
+from .patience import deadline
 
 HEADER = struct.Struct("<4sIII")
 MAGIC = b"dmar"
@@ -78,14 +79,19 @@ class Guest:
             self._jobs[number].output[kind] += content
 
     def wait(self, ready, timeout, what):
-        deadline = time.monotonic() + timeout
+        end = deadline(timeout)
         with self._changed:
             while not ready():
                 if self._closed:
                     raise GuestGone(f"the guest ended before the end of {what}\n"
                                     f"{self._console.tail()}")
-                if not self._changed.wait(deadline - time.monotonic()):
+                if not self._changed.wait(end - time.monotonic()):
                     raise TimedOut(f"{what} took longer than {timeout} s\n{self._console.tail()}")
+
+    @property
+    def is_up(self):
+        """Whether it has booted and has not ended."""
+        return bool(self._hellos) and not self._closed
 
     def wait_up(self, timeout):
         self.wait(lambda: self._hellos, timeout, "the boot")

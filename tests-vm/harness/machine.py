@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+from . import patience
 from .accel import accelerator
 from .console import Console
 from .errors import GuestError, GuestGone, TimedOut
@@ -29,6 +30,9 @@ class Machine:
     With powerloss=True its disks have write caches, and power_cut() loses them.
     `echo` is called with each line of the console.
     """
+
+    # Called with each machine before its kernel ends; see debug_kernel.py.
+    last_look = None
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
                  echo=None):
@@ -83,6 +87,7 @@ class Machine:
 
     def shutdown(self, timeout=240):
         """Asks the system to power off and waits for its end."""
+        self._look()
         self.guest.start("if grep -qx systemd /proc/1/comm; then systemctl poweroff; "
                          "else sync; mount -o remount,ro / || true; busybox poweroff -f; fi")
         self.wait_exit(timeout)
@@ -94,7 +99,7 @@ class Machine:
     def wait_exit(self, timeout=240):
         """Waits until the guest has powered off, rebooted or panicked."""
         try:
-            self.qemu.wait(timeout)
+            self.qemu.wait(timeout * patience.factor)
         except subprocess.TimeoutExpired:
             raise TimedOut(f"still running after {timeout} s\n{self.console.tail()}") from None
         self._forget()
@@ -102,9 +107,12 @@ class Machine:
     def kill(self):
         """Ends QEMU. That is not a power cut: all that was written stays."""
         if self.qemu:
-            self.qemu.kill()
-            self.qemu.wait()
-            self._forget()
+            try:
+                self._look()
+            finally:
+                self.qemu.kill()
+                self.qemu.wait()
+                self._forget()
 
     def cut_after(self, operations, each=None):
         """
@@ -131,10 +139,15 @@ class Machine:
         if not self.server:
             raise GuestError("only a machine with powerloss=True has a power to cut")
         self.server.cut()
+        self._look(leaks=False)
         self.qemu.kill()
         self.qemu.wait()
         self.server.lose_power(seed)
         self._forget()
+
+    def _look(self, leaks=True):
+        if Machine.last_look:
+            Machine.last_look(self, leaks)
 
     def _serve(self, disk):
         disk.server = self.server
@@ -178,8 +191,8 @@ class Machine:
 
     def wait_for(self, command, timeout=60):
         """Repeats a command until it succeeds and says something; returns what it said."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+        end = patience.deadline(timeout)
+        while time.monotonic() < end:
             result = self.run(command, check=False, timeout=timeout)
             if result.status == 0 and result.stdout.strip():
                 return result.stdout

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+A kernel that watches itself (build-support/debug-kernel.sh), and what it has to say of each test.
+
+It is slow, so everything may take longer. Before a machine ends, its kernel's log is searched for
+reports, and memory for what nobody knows any more: a test passes only if there is nothing.
+"""
+
+import re
+
+from . import patience
+from .cache import cached, digest, execute
+from .debian import Tree
+from .errors import GuestError
+from .machine import Machine
+from .paths import BUILD, made_by
+
+SLOWER = 5
+REPORT = ("BUG:|WARNING:|KASAN|KCSAN|UBSAN|ODEBUG|Oops|Kernel panic|general protection|refcount_t|"
+          "INFO: task|INFO: trying to register|rcu: INFO|blocked for more than|lockup|"
+          "list_(add|del) corruption|isn't complete after|kmemleak: (Cannot|Memory pool)")
+
+DEBUGFS = "mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug;"
+LOG = f"dmesg | grep -aE -A 50 '{REPORT}' | head -n 200 || true"
+# Only what is older than five seconds, and has not changed between two scans, is reported.
+LEAKS = (f"{DEBUGFS} cd /sys/kernel/debug; test -e kmemleak || exit 0;"
+         "echo scan > kmemleak; sleep 5; echo scan > kmemleak; cat kmemleak")
+
+
+class KernelReport(Exception):
+    """The kernel complained."""
+
+
+def debug_tree(base, flavour):
+    """A Debian system whose kernel is a debug kernel; watches all machines from now on."""
+    folder = made_by("make debug-kernel", BUILD / "debug-kernel" / flavour / "built").parent
+    patience.factor = SLOWER
+    Machine.last_look = look
+    key = digest(str(base.path), folder / "vmlinux", folder / ".config")
+    return Tree(cached("trees", f"{flavour}-{key}", lambda path: _make_tree(path, base, folder)))
+
+
+def _make_tree(path, base, folder):
+    (modules,) = (folder / "root/lib/modules").iterdir()
+    execute("cp", "-a", "--reflink=auto", base.path, path)
+    for old in [*(path / "lib/modules").iterdir(), *(path / "boot").glob("vmlinuz-*")]:
+        execute("rm", "-r", old)
+    execute("cp", "-r", modules, path / "lib/modules")
+    # Uncompressed: QEMU starts it as it is, and nobody has to unpack it.
+    execute("cp", folder / "vmlinux", path / f"boot/vmlinuz-{modules.name}")
+
+
+def look(vm, leaks, timeout=30):
+    """Raises if a machine's kernel, whose end is near or past, has complained."""
+    said = vm.console.text
+    if vm.guest.is_up:
+        try:
+            said = vm.run(LOG, timeout) + (vm.run(LEAKS, timeout) if leaks else "")
+        except GuestError as error:
+            raise KernelReport(f"the kernel could not be asked for reports: {error}") from error
+    reports = re.findall(rf"^.*(?:{REPORT}|unreferenced object).*$", said, re.MULTILINE)
+    if reports:
+        start = said.index(reports[0])
+        raise KernelReport(f"{len(reports)} reports of the kernel, the first:\n"
+                           f"{said[start:start + 8000]}")
