@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "activate.h"
+#include "command.h"
 #include "log.h"
 #include "sysfs.h"
 
@@ -224,6 +225,28 @@ int activate_list(struct active_set **list)
 	return n;
 }
 
+int activate_find(const char *name, struct active_set *set)
+{
+	struct active_set *sets;
+	int n = activate_list(&sets), status = EXIT_UNDONE;
+
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < n; i++) {
+		if (strcmp(sets[i].name, name))
+			continue;
+		*set = sets[i];
+		status = 0;
+	}
+	free(sets);
+	if (status)
+		log_error("no active set is called %s; 'dmremap status' lists them",
+			  printable(name));
+	return status;
+}
+
 static bool node_is(const char *path, dev_t dev)
 {
 	struct stat st;
@@ -320,4 +343,62 @@ int activate_status(const struct active_set *set, struct active_status *s)
 	s->last_repair_time = sysfs_number(set->dev, "remap/last_repair_time", 0);
 	free(line);
 	return understood ? 0 : -EPROTO;
+}
+
+/* Send @text to the target. Its answer, "" if it gave none, is to be freed. */
+static int send_message(const char *name, const char *text, char **answer)
+{
+	struct dm_task *task = new_task(DM_DEVICE_TARGET_MSG, name);
+	const char *said;
+	int err = -ENOMEM;
+
+	*answer = NULL;
+	if (task && dm_task_set_sector(task, 0) && dm_task_set_message(task, text))
+		err = run_task(task);
+	if (!err) {
+		said = dm_task_get_message_response(task);
+		*answer = strdup(said ? said : "");
+		err = *answer ? 0 : -ENOMEM;
+	}
+	if (task)
+		dm_task_destroy(task);
+	return err;
+}
+
+bool activate_parse_pending(const char *answer, struct ranges *pending)
+{
+	uint64_t start, sectors;
+	int n;
+
+	while (sscanf(answer, "%" SCNu64 " %" SCNu64 "%n", &start, &sectors, &n) == 2) {
+		if (start > RANGES_END || sectors > RANGES_END - start ||
+		    ranges_add(pending, start, sectors))
+			return false;
+		answer += n;
+	}
+	ranges_merge(pending);
+	return !answer[strspn(answer, " \n")];
+}
+
+int activate_pending(const char *name, struct ranges *pending)
+{
+	char *answer;
+	int err = send_message(name, "pending", &answer);
+
+	*pending = (struct ranges){0};
+	if (!err && !activate_parse_pending(answer, pending))
+		err = -EPROTO;
+	free(answer);
+	return err;
+}
+
+int activate_move(const char *name, uint64_t sector, uint64_t sectors)
+{
+	char text[64], *answer;
+	int err;
+
+	snprintf(text, sizeof(text), "remap %" PRIu64 " %" PRIu64, sector, sectors);
+	err = send_message(name, text, &answer);
+	free(answer);
+	return err;
 }

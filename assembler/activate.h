@@ -9,6 +9,7 @@
 #include <uuid/uuid.h>
 
 #include "format.h"
+#include "ranges.h"
 
 /* A set that is active, as dm core tells it. */
 struct active_set {
@@ -45,6 +46,9 @@ int activate_prepare(void);
  */
 int activate_list(struct active_set **list);
 
+/* Find the active set called @name. Returns 0 or, with a complaint, an exit status. */
+int activate_find(const char *name, struct active_set *set);
+
 /*
  * Make a set's DM device and wait until /dev/mapper/NAME is there. Returns 0 or a negative errno;
  * -EEXIST if a device of this name or UUID exists.
@@ -56,6 +60,18 @@ int activate_remove(const char *name);
 
 /* Ask the target of @set. Returns 0 or a negative errno. */
 int activate_status(const struct active_set *set, struct active_status *status);
+
+/* Ask which sectors are pending; release @pending in any case. Returns 0 or a negative errno. */
+int activate_pending(const char *name, struct ranges *pending);
+
+/*
+ * Have [@sector, @sector + @sectors), whole logical blocks, moved to the spare. Returns 0, -EIO if
+ * not all of it is there now, or another negative errno if there is no point in going on.
+ */
+int activate_move(const char *name, uint64_t sector, uint64_t sectors);
+
+/* Take apart the target's answer to "pending". False if it is not one. */
+bool activate_parse_pending(const char *answer, struct ranges *pending);
 
 /* Take apart the target's part of a status line. False if it is not one of ours. */
 bool activate_parse_status(const char *params, struct active_status *status);

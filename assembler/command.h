@@ -24,6 +24,8 @@ int cmd_repair(int argc, char **argv);
 int cmd_assemble(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_remap(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_udev(int argc, char **argv);
 
 /* The options every command takes. Short options start with ':', so that mistakes are ours to report. */

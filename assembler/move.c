@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "log.h"
+#include "move.h"
+#include "report.h"
+#include "sysfs.h"
+
+/*
+ * Moved by one message, which cannot be interrupted: on a disk that tries for seconds to read a bad
+ * sector it already takes minutes. The target itself commits no more at once.
+ */
+#define STEP_SECTORS 256
+
+/* What there is to do, and what came of it. */
+struct job {
+	const struct active_set *set;
+	char spare[256];
+	struct ranges wanted, todo, left; /* left: not moved in the end */
+	uint64_t room; /* sectors free on the spare */
+	uint64_t done; /* sectors that the target was asked for */
+	int err; /* why it ended early */
+};
+
+uint64_t move_limit(const struct active_set *set)
+{
+	return sysfs_number(set->dev, "size", 0);
+}
+
+/*
+ * Fill @rest with what of @from is not on the spare. What is there is in the set's metadata before
+ * the target says so. Returns 0 or, with a complaint, an exit status.
+ */
+static int not_moved(const struct job *j, const struct ranges *from, struct ranges *rest)
+{
+	struct ranges moved = {0};
+	struct copies copies;
+	struct device device;
+	int err = 0, status = report_open(j->spare, false, &device, &copies);
+
+	for (size_t i = 0; i < copies.extents && !status && !err; i++)
+		err = ranges_add(&moved, le64_to_cpu(copies.extent[i].main),
+				 le32_to_cpu(copies.extent[i].sectors));
+	report_close(&copies);
+	ranges_merge(&moved);
+	if (!status && !err)
+		err = ranges_without(from, &moved, rest);
+	if (err) {
+		log_error("%s", strerror(-err));
+		status = EXIT_FAILED;
+	}
+	ranges_free(&moved);
+	return status;
+}
+
+/* There is no point in asking a target that moves nothing, sector by sector. */
+static int check_target(struct job *j)
+{
+	const char *name = printable(j->set->name);
+	struct active_status s;
+
+	if (activate_status(j->set, &s)) {
+		log_error("%s does not answer as a dm-remap target should", name);
+		return EXIT_FAILED;
+	}
+	if (strcmp(s.mode, "rw")) {
+		log_error("nothing can be moved on %s: its mode is '%s' ('dmremap status %s')",
+			  name, s.mode, name);
+		return EXIT_UNDONE;
+	}
+	j->room = s.spare_sectors - s.remapped_sectors;
+	return 0;
+}
+
+static void show_progress(const struct job *j, uint64_t total)
+{
+	static unsigned int last = 101;
+	unsigned int percent = j->done * 100 / total;
+
+	if (log_verbosity < 0 || !isatty(STDERR_FILENO) || percent == last)
+		return;
+	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " sectors, %u %%", j->done, total, percent);
+	if (j->done == total)
+		fputs("\r\033[K", stderr);
+	last = percent;
+}
+
+/* Ask for each part of .todo, up to an error that speaks of more than that part. */
+static void ask_target(struct job *j)
+{
+	uint64_t total = ranges_sectors(&j->todo);
+
+	for (size_t i = 0; i < j->todo.count && !j->err; i++) {
+		uint64_t start = j->todo.range[i].start, end = start + j->todo.range[i].sectors;
+
+		for (uint64_t next; start < end && !j->err; start = next) {
+			next = (start / STEP_SECTORS + 1) * STEP_SECTORS;
+			if (next > end)
+				next = end;
+			show_progress(j, total);
+			j->err = activate_move(j->set->name, start, next - start);
+			log_debug("remap %" PRIu64 " %" PRIu64 ": %s", start, next - start,
+				  strerror(-j->err));
+			if (j->err == -EIO)
+				j->err = 0;
+			j->done += next - start;
+		}
+	}
+	j->done = total;
+	if (total)
+		show_progress(j, total);
+}
+
+static void list_ranges(const char *what, const struct ranges *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		log_error("%s: sectors %" PRIu64 "-%" PRIu64 " (%" PRIu64 ")", what,
+			  r->range[i].start, r->range[i].start + r->range[i].sectors - 1,
+			  r->range[i].sectors);
+}
+
+/* Tell what is left, and why. Sectors that could not be read are pending from then on. */
+static int report_left(const struct job *j)
+{
+	struct ranges pending, readable = {0}, unreadable = {0};
+	int err = activate_pending(j->set->name, &pending);
+
+	if (err)
+		log_error("cannot ask %s which sectors are unreadable: %s", printable(j->set->name),
+			  strerror(-err));
+	else
+		err = ranges_without(&j->left, &pending, &readable);
+	if (!err)
+		err = ranges_without(&j->left, &readable, &unreadable);
+	list_ranges("cannot be read, so not moved", &unreadable);
+	list_ranges("not moved", err ? &j->left : &readable);
+	if (unreadable.count)
+		log_info("what cannot be read stays on the main until it is written next, and is "
+			 "moved then if it must be");
+	if (j->err)
+		log_error("moving ended early: %s", strerror(-j->err));
+	else if (readable.count)
+		log_info("the kernel log tells why sectors that can be read were not moved");
+	ranges_free(&pending);
+	ranges_free(&readable);
+	ranges_free(&unreadable);
+	return EXIT_UNDONE | (err || (j->err && j->err != -ENOSPC) ? EXIT_FAILED : 0);
+}
+
+static int move(struct job *j)
+{
+	uint64_t wanted = ranges_sectors(&j->wanted), todo = ranges_sectors(&j->todo), left;
+	int status;
+
+	ask_target(j);
+	status = not_moved(j, &j->todo, &j->left);
+	if (status)
+		return status;
+	left = ranges_sectors(&j->left);
+	printf("%" PRIu64 " sectors in %zu places: %" PRIu64 " moved, %" PRIu64
+	       " were on the spare before, %" PRIu64 " not moved\n",
+	       wanted, j->wanted.count, todo - left, wanted - todo, left);
+	return left ? report_left(j) : EXIT_FINE;
+}
+
+static int plan(struct job *j, bool dry_run)
+{
+	uint64_t wanted, todo;
+	int status = check_target(j);
+
+	if (!status)
+		status = not_moved(j, &j->wanted, &j->todo);
+	if (status)
+		return status;
+	wanted = ranges_sectors(&j->wanted);
+	todo = ranges_sectors(&j->todo);
+	if (todo > j->room)
+		log_info("the spare has room for no more than %" PRIu64 " sectors", j->room);
+	if (!dry_run)
+		return move(j);
+	printf("%" PRIu64 " sectors in %zu places: %" PRIu64 " would be moved, %" PRIu64
+	       " are on the spare\n",
+	       wanted, j->wanted.count, todo, wanted - todo);
+	return EXIT_FINE;
+}
+
+int move_ranges(const struct active_set *set, struct ranges *wanted, bool dry_run)
+{
+	struct job j = {.set = set};
+	uint64_t block = sysfs_number(set->dev, "queue/logical_block_size", 512);
+	int status;
+
+	ranges_round(wanted, block / 512);
+	j.wanted = *wanted;
+	if (!sysfs_node(set->spare, j.spare, sizeof(j.spare))) {
+		log_error("the spare of %s is gone", printable(set->name));
+		return EXIT_FAILED;
+	}
+	status = plan(&j, dry_run);
+	ranges_free(&j.todo);
+	ranges_free(&j.left);
+	return status;
+}
