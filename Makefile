@@ -193,6 +193,37 @@ check:
 	@$(MAKE) fuzz-smoke
 	@$(MAKE) check-vm
 
+# --- debug kernels -----------------------------------------------------------------------------------------------------
+
+# Small kernels that watch themselves, see build-support/debug-kernel/: debug for memory, locks, lifetimes and injected
+# faults, races for data races. Ten minutes each to build, and then kept.
+DEPS_DEBUG := flex bison bc libelf-dev
+
+.PHONY: debug-kernel check-debug check-races
+debug-kernel: build/debug-kernel/debug/built
+
+build/debug-kernel/%/built: build-support/debug-kernel.sh build-support/debug-kernel/machine.config \
+		build-support/debug-kernel/%.config
+	@build-support/need-packages.sh build/log/packages.log $(DEPS_BUILD) $(DEPS_DEBUG)
+	@build-support/quietly.sh build/log/$*-kernel.log 'building the $* kernel' \
+		build-support/debug-kernel.sh build/debug-kernel $*
+	@touch $@
+
+# The tests of the target on such a kernel: they fail for whatever it reports, too.
+check-debug: build/debug-kernel/debug/built
+	$(call check-on-kernel,debug)
+
+check-races: build/debug-kernel/races/built
+	$(call check-on-kernel,races)
+
+define check-on-kernel
+@$(MAKE) deps
+@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
+@build-support/quietly.sh build/log/$(1)-module.log 'building dm-remap.ko for the $(1) kernel' \
+	$(MAKE) -j$(JOBS) module KDIR='$(CURDIR)/build/debug-kernel/$(1)'
+@$(MAKE) check-vm PYTEST_ARGS='--kernel=$(1) $(PYTEST_ARGS)'
+endef
+
 demo:
 	@$(MAKE) deps-demo
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap

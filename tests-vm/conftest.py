@@ -10,6 +10,7 @@ import pytest
 from harness import ackwriter
 from harness.cache import guest_program
 from harness.debian import debian
+from harness.debug_kernel import debug_tree
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.products import products, with_dm_remap
@@ -18,10 +19,16 @@ from harness.root import root_image
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter")}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kernel", choices=["debug", "races"],
+                     help="test the target on such a debug kernel; see `make check-debug`")
+
+
 @pytest.fixture(scope="session")
-def tree():
+def tree(request):
     """A Debian system as a folder."""
-    return debian()
+    flavour = request.config.getoption("kernel")
+    return debug_tree(debian(), flavour) if flavour else debian()
 
 
 @pytest.fixture(scope="session")
