@@ -7,16 +7,19 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter
+from harness import ackwriter, sectors
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
+from harness.machine import Machine
 from harness.products import products, with_dm_remap
 from harness.root import root_image
 
-GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter")}
+GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
+                  sectors.GUEST_PATH: guest_program("sectors")}
+KERNEL_COMPLAINS = "BUG:|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked"
 
 
 def pytest_addoption(parser):
@@ -41,6 +44,26 @@ def bare_lane(tree):
 def fast_lane(tree):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
     return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(tree)})
+
+
+@pytest.fixture
+def boot(fast_lane):
+    """
+    boot(disk, ..., memory=256): the fast lane with these disks, running; options as of Machine.
+
+    Whatever the test is about, the kernel has nothing to complain about at its end.
+    """
+    with ExitStack() as machines:
+        def machine(*disks, **options):
+            vm = machines.enter_context(Machine(fast_lane, disks, **options))
+            running.append(vm)
+            vm.boot()
+            return vm
+        running = []
+        yield machine
+        complaints = [vm.run(f"dmesg | grep -E -A 20 '{KERNEL_COMPLAINS}'", check=False).stdout
+                      for vm in running if vm.qemu]
+    assert not any(complaints), "".join(complaints)
 
 
 @pytest.fixture(scope="session")

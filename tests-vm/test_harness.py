@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import accel
+from harness import accel, sectors
 from harness.errors import CommandFailed, GuestError, GuestGone, TimedOut
 from harness.machine import Machine
+from harness.sysfs import attribute
 
 
 def failing(disk, sectors, way="write"):
@@ -54,6 +55,34 @@ def test_bad_sectors_fail_exactly_and_heal(bare_lane, new_disk, powerloss):
         assert failing(medium, range(998, 1004)) == {1001: no_data}
         medium.heal()
         assert failing(medium, range(998, 1004)) == {}
+
+
+def test_disks_are_weak_and_die_and_refuse_what_they_are_told_to(fast_lane, new_disk):
+    disks = [new_disk("64M"), new_disk("64M", bus="virtio", physical=4096)]
+    no_data, io_error = "No data available", "Input/output error"
+    with Machine(fast_lane, disks) as vm:
+        vm.boot()
+        for disk, reason in zip(disks, [no_data, io_error]):
+            assert not sectors.write(disk, range(16), version=2, unit=8)
+            disk.fail_next(2, lba=5)
+            assert [sectors.read(disk, [5, 6], version=2) for _ in range(3)] == [
+                {5: reason}, {5: reason}, {}]
+            disk.fail(on="write")
+            assert sectors.write(disk, [1, 2]) == {1: io_error, 2: io_error}
+            assert not sectors.read(disk, range(16), version=2, depth=16)
+            disk.heal()
+            assert not sectors.write(disk, [1, 2])
+            assert sectors.read(disk, [1, 3], version=2) == {1: "holds version 1 of 1"}
+            disk.fail_next(on="flush")
+            assert not sectors.write(disk, [1])  # where nothing was written QEMU flushes nothing
+            assert vm.run(f"sync {disk.dev}", check=False).stderr.endswith(f"{reason}\n")
+            vm.run(f"sync {disk.dev}")
+        disks[0].bad_sectors(7, kind="space")
+        disks[0].bad_sectors(8, kind="target")
+        assert sectors.write(disks[0], range(6, 9)) == {
+            7: "No space left on device", 8: "Remote I/O error"}
+        assert attribute(disks[0], "queue/physical_block_size") == "512"
+        assert attribute(disks[1], "queue/physical_block_size") == "4096"
 
 
 def test_a_disk_is_unplugged_and_plugged_again(bare_lane, new_disk):

@@ -15,20 +15,6 @@ from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.remap import Remap
 
-@pytest.fixture
-def boot(fast_lane):
-    """boot(disk, ...): the fast lane with these disks, running."""
-    def machine(*disks):
-        vm = Machine(fast_lane, disks)
-        vm.__enter__()
-        running.append(vm)
-        vm.boot()
-        return vm
-    running = []
-    yield machine
-    for vm in running:
-        vm.__exit__(None, None, None)
-
 
 def write_random(vm, dev, megabytes=1, at=0):
     """Writes random data in requests of 1 MiB past the page cache and keeps a copy."""

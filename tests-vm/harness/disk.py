@@ -10,9 +10,10 @@ from .paths import scratch
 
 SECTOR = 512
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-ERRNO = {"io": 5, "medium": 61}
+ERRNO = {"io": 5, "medium": 61, "target": 12, "space": 28}
 REQUESTS = {"read": ("read",), "write": ("write", "write-zeroes"),
-            "both": ("read", "write", "write-zeroes")}
+            "both": ("read", "write", "write-zeroes"), "discard": ("discard",),
+            "flush": ("flush",)}
 
 _numbers = itertools.count(1)
 
@@ -28,21 +29,24 @@ class Disk:
     Disk("64M") is a blank one that is gone at the end, Disk(Path(...)) a lasting one.
 
     bus: "scsi" has medium errors and hardware ids, "virtio" has neither.
+    block_size, physical: of a logical and a physical block: 512, 4096 is a 512e disk.
     write_through: has no volatile cache, also where the power is cut honestly.
     """
 
     def __init__(self, source, bus="scsi", serial=None, wwn=None, block_size=SECTOR,
-                 write_through=False):
+                 physical=None, write_through=False):
         number = next(_numbers)
         self.node = f"disk{number}"
         self.bus = bus
         self.serial = serial or f"DMR{number:05}"
         self.wwn = wwn or 0x5000C50000000000 + number
         self.block_size = block_size
+        self.physical = physical or block_size
         self.write_through = write_through
         self.vm = None
         self.server = None
         self._bad = {}
+        self._failing = ()
         self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
@@ -104,18 +108,36 @@ class Disk:
 
     def bad_sectors(self, lba, count=1, kind="medium", on="write"):
         """
-        Makes 512-byte sectors fail: kind "medium" or "io", on "read", "write" or "both".
+        Makes 512-byte sectors fail: kind "medium" or "io", on "read", "write", "both" or "discard".
 
-        Medium errors need the scsi bus; virtio can only say "I/O error".
+        Other errors than "I/O error" need the scsi bus. They are "target", which the drive has
+        inside, and "space", which is no fault of a sector.
         """
         for sector in range(lba, lba + count):
             self._bad[sector] = (ERRNO[kind], REQUESTS[on])
         self._tell_vm()
 
+    def fail_next(self, times=1, lba=None, kind="medium", on="read"):
+        """
+        The next so many requests fail, "flush" too: those for a sector, or any.
+
+        Those that have not come by then are forgotten when anything else of the disk is changed.
+        """
+        self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
+                       for _ in range(times)])
+
+    def fail(self, on="both", kind="io"):
+        """Everything of this kind fails from now on, until heal()."""
+        self._failing = (ERRNO[kind], REQUESTS[on])
+        self._tell_vm()
+
     def heal(self, lba=None, count=1):
-        """Makes sectors good again; without arguments all."""
-        healed = range(lba, lba + count) if lba is not None else range(self.size // SECTOR)
-        self._bad = {sector: how for sector, how in self._bad.items() if sector not in healed}
+        """Makes sectors good again; without arguments all, and the disk itself."""
+        if lba is None:
+            self._bad.clear()
+            self._failing = ()
+        for sector in range(lba or 0, (lba or 0) + count):
+            self._bad.pop(sector, None)
         self._tell_vm()
 
     # --- how QEMU is told ---
@@ -139,7 +161,7 @@ class Disk:
         common = {"id": f"dev-{self.node}", "drive": self.node, "serial": self.serial,
                   "rerror": "report", "werror": "report", "write-cache": "on",
                   "logical_block_size": self.block_size,
-                  "physical_block_size": max(self.block_size, SECTOR)}
+                  "physical_block_size": self.physical}
         if self.bus == "virtio":
             return {"driver": "virtio-blk-pci", **common}
         return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": slot, "wwn": self.wwn, **common}
@@ -160,7 +182,7 @@ class Disk:
             errno == ERRNO["io"] and request in requests
             for errno, requests in (self._bad[sector] for sector in sectors if sector in self._bad))
 
-    def _tell_vm(self):
+    def _tell_vm(self, passing=()):
         """
         Puts a fault injector between the raw node and its file, in place of the one before.
 
@@ -168,7 +190,7 @@ class Disk:
         """
         if not self.vm:
             return
-        qmp, old, new, rules = self.vm.qmp, self._injector, None, self._rules()
+        qmp, old, new, rules = self.vm.qmp, self._injector, None, [*self._rules(), *passing]
         if not (old or rules):
             return
         if rules:
@@ -183,9 +205,17 @@ class Disk:
 
     def _rules(self):
         """What the fault injector must know: all but what a disk server does itself."""
-        return [{"event": "none", "iotype": request, "errno": errno, "sector": sector}
-                for sector, (errno, requests) in sorted(self._bad.items())
-                for request in requests if not (self.server and errno == ERRNO["io"])]
+        rules = _rules(None, *self._failing) if self._failing else []
+        for sector, (errno, requests) in sorted(self._bad.items()):
+            if not (self.server and errno == ERRNO["io"]):
+                rules += _rules(sector, errno, requests)
+        return rules
+
+
+def _rules(sector, errno, requests):
+    """The fault injector's rules for one sector, or for none in particular."""
+    where = {} if sector is None else {"sector": sector}
+    return [{"event": "none", "iotype": request, "errno": errno, **where} for request in requests]
 
 
 class Snapshot:
