@@ -340,6 +340,8 @@ int activate_status(const struct active_set *set, struct active_status *s)
 	memset(s, 0, sizeof(*s));
 	if (line)
 		understood = activate_parse_status(line, s);
+	s->spare_free_sectors = sysfs_number(set->dev, "remap/spare_free_sectors",
+					     s->spare_sectors - s->remapped_sectors);
 	s->last_repair_time = sysfs_number(set->dev, "remap/last_repair_time", 0);
 	free(line);
 	return understood ? 0 : -EPROTO;

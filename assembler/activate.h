@@ -25,6 +25,8 @@ struct active_status {
 	uint64_t remapped_sectors, spare_sectors, extents, pending_sectors;
 	unsigned int valid_copies;
 	uint64_t generation, repairs, scrubs;
+	/* from sysfs, where a suspended set has nothing to say */
+	uint64_t spare_free_sectors; /* then: those not used */
 	uint64_t last_repair_time; /* seconds since 1970, 0 = never */
 };
 

@@ -73,7 +73,7 @@ static int check_target(struct job *j)
 			  name, s.mode, name);
 		return EXIT_UNDONE;
 	}
-	j->room = s.spare_sectors - s.remapped_sectors;
+	j->room = s.spare_free_sectors;
 	return 0;
 }
 
