@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "command.h"
-#include "log.h"
 #include "report.h"
 
 static const char usage[] =
@@ -11,26 +10,15 @@ static const char usage[] =
 	"  --json   print one JSON object\n\n"
 	"Exit status: 0 clean, 1 damaged but can be mended, 4 lost or no metadata.\n";
 
+static void print_sentence(const struct copies *c, const struct device *d)
+{
+	char sentence[512];
+
+	report_sentence(c, d, sentence, sizeof(sentence));
+	puts(sentence);
+}
+
 int cmd_check(int argc, char **argv)
 {
-	struct copies copies;
-	struct device device;
-	char sentence[512];
-	bool json = json_option(argc, argv, usage);
-	int status;
-
-	if (optind + 1 != argc)
-		return usage_error(argv, "name exactly one spare");
-
-	status = report_open(argv[optind], false, &device, &copies);
-	if (!status) {
-		status = report_exit(&copies);
-		report_sentence(&copies, &device, sentence, sizeof(sentence));
-		if (json)
-			json_print(report_json(&copies, &device));
-		else
-			puts(sentence);
-	}
-	report_close(&copies);
-	return status;
+	return report_show(argc, argv, usage, print_sentence);
 }

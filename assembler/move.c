@@ -43,6 +43,10 @@ static int not_moved(const struct job *j, const struct ranges *from, struct rang
 	struct device device;
 	int err = 0, status = report_open(j->spare, false, &device, &copies);
 
+	if (!status && copies.verdict == VERDICT_LOST) {
+		log_error("nothing is known of what is on the spare: 'dmremap check %s'", j->spare);
+		status = EXIT_UNDONE;
+	}
 	for (size_t i = 0; i < copies.extents && !status && !err; i++)
 		err = ranges_add(&moved, le64_to_cpu(copies.extent[i].main),
 				 le32_to_cpu(copies.extent[i].sectors));

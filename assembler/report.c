@@ -39,6 +39,7 @@ static int read_copies(struct copies *c, int fd, struct device *d)
 
 int report_open(const char *path, bool write, struct device *d, struct copies *c)
 {
+	char sentence[512];
 	int err;
 
 	memset(c, 0, sizeof(*c));
@@ -57,20 +58,9 @@ int report_open(const char *path, bool write, struct device *d, struct copies *c
 	}
 	if (c->verdict != VERDICT_NONE)
 		return 0;
-	if (c->reason == DMR_UNREADABLE) {
-		log_error("%s cannot be read: all five places of metadata give I/O errors",
-			  printable(path));
-		return EXIT_FAILED;
-	}
-	if (c->reason == DMR_TOO_SMALL)
-		log_error("%s is too small for a spare: it has %" PRIu64
-			  " sectors, a spare at least %d",
-			  printable(path), d->sectors, DMR_MIN_SECTORS);
-	else
-		log_error("%s holds no dm-remap metadata; is it the spare? ('dmremap scan' looks "
-			  "for spares)",
-			  printable(path));
-	return EXIT_UNDONE;
+	report_sentence(c, d, sentence, sizeof(sentence));
+	log_error("%s", sentence);
+	return c->reason == DMR_UNREADABLE ? EXIT_FAILED : EXIT_UNDONE;
 }
 
 void report_close(struct copies *c)
@@ -80,19 +70,8 @@ void report_close(struct copies *c)
 	copies_free(c);
 }
 
-int report_exit(const struct copies *c)
-{
-	switch (c->verdict) {
-	case VERDICT_CLEAN:
-		return EXIT_FINE;
-	case VERDICT_REPAIRABLE:
-		return EXIT_MENDED;
-	default:
-		return EXIT_UNDONE;
-	}
-}
-
-const char *report_name(const struct copies *c, char *text, size_t size)
+/* Name of the set: recorded, or made of its UUID. */
+static const char *set_name(const struct copies *c, char *text, size_t size)
 {
 	const struct dmr_super *s = copies_super(c);
 	char uuid[UUID_STR_LEN];
@@ -160,7 +139,19 @@ static json_t *extents_json(const struct copies *c)
 	return list;
 }
 
-json_t *report_json(const struct copies *c, const struct device *d)
+/* The keys are there where there is no set, too. */
+static json_t *absence_json(const struct copies *c, const struct device *d)
+{
+	char sentence[512];
+
+	report_sentence(c, d, sentence, sizeof(sentence));
+	return json_pack("{sn sn s[] s[] si so ss ss sn sn sn sn sn}", "uuid", "name", "copies",
+			 "extents", "valid_copies", 0, "device", json_text(d->path), "verdict",
+			 verdict_text(c->verdict), "reason", sentence, "generation", "state",
+			 "length_sectors", "main", "spare");
+}
+
+static json_t *report_json(const struct copies *c, const struct device *d)
 {
 	const struct dmr_super *s = copies_super(c);
 	char uuid[UUID_STR_LEN], name[DMR_NAME_SIZE], sentence[512];
@@ -169,7 +160,7 @@ json_t *report_json(const struct copies *c, const struct device *d)
 	uuid_unparse_lower(c->uuid, uuid);
 	report_sentence(c, d, sentence, sizeof(sentence));
 	o = json_pack("{ss ss so so si so ss ss sn sn sn sn sn}", "uuid", uuid, "name",
-		      report_name(c, name, sizeof(name)), "copies", copies_json(c), "extents",
+		      set_name(c, name, sizeof(name)), "copies", copies_json(c), "extents",
 		      extents_json(c), "valid_copies", (int)copies_valid(c), "device",
 		      json_text(d->path), "verdict", verdict_text(c->verdict), "reason", sentence,
 		      "generation", "state", "length_sectors", "main", "spare");
@@ -187,6 +178,27 @@ json_t *report_json(const struct copies *c, const struct device *d)
 	json_object_set_new(o, "last_repair_time", json_integer(le64_to_cpu(s->last_repair)));
 	json_object_set_new(o, "table_blocks", json_integer(le32_to_cpu(s->table_blocks)));
 	return o;
+}
+
+/* Why there is no set to speak of. */
+static void absence_sentence(const struct copies *c, const struct device *d, char *text,
+			     size_t size)
+{
+	const char *path = printable(d->path);
+
+	if (c->reason == DMR_UNREADABLE)
+		snprintf(text, size,
+			 "%s cannot be read: all five places of metadata give I/O errors", path);
+	else if (c->reason == DMR_TOO_SMALL)
+		snprintf(text, size,
+			 "%s is too small for a spare: it has %" PRIu64
+			 " sectors, a spare at least %d",
+			 path, d->sectors, DMR_MIN_SECTORS);
+	else
+		snprintf(text, size,
+			 "%s holds no dm-remap metadata; is it the spare? ('dmremap scan' looks "
+			 "for spares)",
+			 path);
 }
 
 void report_sentence(const struct copies *c, const struct device *d, char *text, size_t size)
@@ -212,7 +224,7 @@ void report_sentence(const struct copies *c, const struct device *d, char *text,
 				 dmr_fault_text(c->reason));
 		break;
 	case VERDICT_NONE:
-		snprintf(text, size, "%s: no dm-remap metadata", path);
+		absence_sentence(c, d, text, size);
 		break;
 	}
 }
@@ -259,7 +271,7 @@ void report_print(const struct copies *c, const struct device *d)
 	uuid_unparse_lower(c->uuid, uuid);
 	printf("Set:        %s\n", uuid);
 	if (copies_super(c)) {
-		printf("Name:       %s\n", report_name(c, name, sizeof(name)));
+		printf("Name:       %s\n", set_name(c, name, sizeof(name)));
 		print_set(c);
 	}
 	for (int k = 0; k < DMR_COPIES; k++) {
@@ -273,4 +285,42 @@ void report_print(const struct copies *c, const struct device *d)
 	}
 	report_sentence(c, d, sentence, sizeof(sentence));
 	printf("Verdict:    %s: %s\n", verdict_text(c->verdict), sentence);
+}
+
+/* Exit status of check for a verdict. */
+static int report_exit(const struct copies *c)
+{
+	switch (c->verdict) {
+	case VERDICT_CLEAN:
+		return EXIT_FINE;
+	case VERDICT_REPAIRABLE:
+		return EXIT_MENDED;
+	default:
+		return EXIT_UNDONE;
+	}
+}
+
+int report_show(int argc, char **argv, const char *usage,
+		void (*print)(const struct copies *c, const struct device *d))
+{
+	struct copies copies;
+	struct device device;
+	bool json = json_option(argc, argv, usage);
+	int status;
+
+	if (optind + 1 != argc)
+		return usage_error(argv, "name exactly one spare");
+
+	status = report_open(argv[optind], false, &device, &copies);
+	if (!status) {
+		status = report_exit(&copies);
+		if (json)
+			json_print(report_json(&copies, &device));
+		else
+			print(&copies, &device);
+	} else if (json && status == EXIT_UNDONE) {
+		json_print(absence_json(&copies, &device));
+	}
+	report_close(&copies);
+	return status;
 }

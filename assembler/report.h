@@ -3,22 +3,21 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include <jansson.h>
-
 #include "copies.h"
 #include "device.h"
 
-/* The object of the contract for examine and check. */
-json_t *report_json(const struct copies *c, const struct device *d);
+/*
+ * All that examine and check do: open the spare named, and show what is there by @print or as the
+ * object of the contract. Returns an exit status, of damage that could be mended EXIT_MENDED.
+ */
+int report_show(int argc, char **argv, const char *usage,
+		void (*print)(const struct copies *c, const struct device *d));
 
-/* The same for people: the set, and each copy in a line. */
+/* For people: the set, and each copy in a line. */
 void report_print(const struct copies *c, const struct device *d);
 
 /* One sentence on the state of the metadata, in @text. */
 void report_sentence(const struct copies *c, const struct device *d, char *text, size_t size);
-
-/* Name of the set: recorded, or made of @uuid. */
-const char *report_name(const struct copies *c, char *text, size_t size);
 
 /*
  * Open the spare @path and read its copies, complaining if that fails. Returns 0, EXIT_FAILED, or
@@ -26,8 +25,5 @@ const char *report_name(const struct copies *c, char *text, size_t size);
  */
 int report_open(const char *path, bool write, struct device *d, struct copies *c);
 void report_close(struct copies *c);
-
-/* Exit status of check for a verdict. */
-int report_exit(const struct copies *c);
 
 #endif

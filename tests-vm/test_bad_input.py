@@ -54,7 +54,7 @@ def test_what_holds_no_metadata(image, tmp_path, command):
 
 
 def test_json_has_its_keys_whatever_is_lost(image):
-    main, spare = image("64M", "main"), image("16M", "spare")
+    main, spare, blank = image("64M", "main"), image("16M", "spare"), image("16M", "blank")
     dmremap("create", "home", "--main", main, "--spare", spare, check=0)
     whole = examine(spare)
     with open(spare, "r+b") as file:
@@ -65,7 +65,9 @@ def test_json_has_its_keys_whatever_is_lost(image):
     assert lost["verdict"] == "lost"
     promised = {"uuid", "name", "generation", "state", "length_sectors", "main", "copies",
                 "valid_copies", "extents", "verdict"}
-    assert promised <= set(whole) and promised <= set(lost)
+    nothing = examine(blank)
+    assert nothing["verdict"] == "none" and "no dm-remap metadata" in nothing["reason"]
+    assert promised <= set(whole) and promised <= set(lost) and promised <= set(nothing)
 
 
 def test_unknown_commands(image):
