@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: help deps deps-demo dmremap module sparse lint check-unit fuzz-smoke check-vm check demo install clean
+.PHONY: help deps deps-demo dmremap module module-all sparse lint check-unit fuzz-smoke check-vm check demo install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
 	@echo 'make dmremap     build/dmremap, static; build/dmremap.debug is the same with symbols'
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
+	@echo 'make module-all  the same for the kernels of Debian 12, 13 and testing, each built with its own compiler'
 	@echo 'make sparse      check the module and dmremap with sparse'
 	@echo 'make install     dmremap, udev rule, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean       remove build/'
@@ -112,14 +113,18 @@ endef
 # The debug information, many times the module's size, stays in obj/.
 module:
 	$(link-kernel-sources)
-	$(Q)$(KMAKE) modules
+	$(Q)+$(KMAKE) modules
 	$(Q)strip --strip-debug -o build/$(KREL)/dm-remap.ko $(KOBJ)/dm-remap.ko
 	@echo '  built    build/$(KREL)/dm-remap.ko'
+
+# For the kernel of each Debian suite that is tested, by that suite's compiler
+module-all:
+	$(Q)cd tests-vm && $(PYTHON) -m harness.kernels
 
 # Byte order is checked in the module only: glibc's htole64() and its like don't know sparse's types.
 sparse: $(LIBS)
 	$(link-kernel-sources)
-	$(Q)$(KMAKE) C=2 CF=-Wsparse-error modules
+	$(Q)+$(KMAKE) C=2 CF=-Wsparse-error modules
 	$(Q)sparse $(CPPFLAGS) -gcc-base-dir $(shell $(CC) -print-file-name=) -Wsparse-error -Wno-bitwise $(SRCS)
 
 # --- checks ------------------------------------------------------------------------------------------------------------

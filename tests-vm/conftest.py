@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, sectors
+from harness import ackwriter, kernels, sectors
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
@@ -27,6 +27,16 @@ def pytest_addoption(parser):
                      help="test the target on such a debug kernel; see `make check-debug`")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_kernel: test on the kernels of all suites")
+
+
+def pytest_generate_tests(metafunc):
+    """Gives a test marked every_kernel, and whatever it uses, one fast lane after the other."""
+    if metafunc.definition.get_closest_marker("every_kernel") and not metafunc.config.option.kernel:
+        metafunc.parametrize("fast_lane", kernels.SUITES, indirect=True)
+
+
 @pytest.fixture(scope="session")
 def tree(request):
     """A Debian system as a folder."""
@@ -41,9 +51,14 @@ def bare_lane(tree):
 
 
 @pytest.fixture(scope="session")
-def fast_lane(tree):
+def fast_lane(request, tree):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
-    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(tree)})
+    suite = getattr(request, "param", "bookworm")
+    if suite == "bookworm":
+        return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(tree)})
+    kernel = kernels.kernel(suite)
+    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(kernel, kernels.module(kernel))},
+                           kernel=kernel)
 
 
 @pytest.fixture

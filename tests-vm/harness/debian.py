@@ -12,6 +12,10 @@ PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "udev", "dmsetup", "dracu
             "busybox-static", "kmod", "e2fsprogs", "fdisk", "zstd")
 UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
+# A kernel and what builds modules for it. Kernels want an initramfs tool: this is the smallest.
+KERNEL = ("linux-image-cloud-amd64", "tiny-initramfs", "linux-headers-cloud-amd64", "make",
+          "binutils", "perl", "dash", "coreutils", "findutils", "grep", "sed", "mawk")
+
 
 class Tree:
     """An unpacked Debian system. Cached: to change one, make another with `overlay`."""
@@ -27,19 +31,27 @@ class Tree:
 
     @property
     def kernel(self):
-        return self.path / f"boot/vmlinuz-{self.release}"
+        old = self.path / f"boot/vmlinuz-{self.release}"
+        return old if old.exists() else self.modules / "vmlinuz"
 
     @property
     def modules(self):
         return self.path / "lib/modules" / self.release
 
-    def run(self, *argv):
-        """Runs a command inside. Its mounts, a /tmp of its own too, end with its namespace."""
+    def run(self, *argv, shared=None, **options):
+        """
+        Runs a command inside. Its mounts, a /tmp of its own too, end with its namespace.
+
+        `shared` is a folder of this machine that it sees at the same place.
+        """
         root = shlex.quote(str(self.path))
         mounts = (f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && "
                   f"mount -t tmpfs tmp {root}/tmp")
+        if shared:
+            folder = shlex.quote(str(shared))
+            mounts += f" && mkdir -p {root}{folder} && mount --bind {folder} {root}{folder}"
         return execute("unshare", "--mount", "sh", "-c", f'{mounts} && exec chroot {root} "$@"',
-                       "sh", *argv)
+                       "sh", *argv, **options)
 
     def overlay(self, files):
         """A copy with more files. {place: bytes, text, or the Path of a file or folder}."""
@@ -79,10 +91,33 @@ def _contents(content):
 def debian(suite="bookworm", packages=PACKAGES):
     """A Debian system of this suite, without an initramfs: tests make their own."""
     def make(path):
-        if os.geteuid() != 0:
-            raise Missing("Debian systems for the VM tests can only be made by root")
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNWANTED]
-        execute("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
-                *options, suite, path, env={**os.environ, "INITRD": "No"})
+        _mmdebstrap("minbase", suite, packages, path, *options)
 
     return Tree(cached("debian", f"{suite}-{digest(packages, UNWANTED)}", make))
+
+
+def kernel(suite):
+    """
+    A suite's kernel and compiler, to build modules in.
+
+    The packages are only unpacked, in seconds: nothing in there needs to be configured.
+    """
+    def make(path):
+        # The links that packages expect or would make, were they configured.
+        _mmdebstrap("extract", suite, KERNEL, path,
+                    '--setup-hook=cd "$1" && mkdir -p proc usr/bin usr/sbin usr/lib usr/lib64 && '
+                    'ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk',
+                    # The list of a suite that is not released looks expired at times.
+                    '--aptopt=Acquire::Check-Valid-Until "false"')
+        tree = Tree(path)
+        execute("depmod", "-b", path, tree.release)
+
+    return Tree(cached("kernels", f"{suite}-{digest(KERNEL)}", make))
+
+
+def _mmdebstrap(variant, suite, packages, path, *options):
+    if os.geteuid() != 0:
+        raise Missing("Debian systems for the VM tests can only be made by root")
+    execute("mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(packages)}",
+            *options, suite, path, env={**os.environ, "INITRD": "No"})

@@ -30,7 +30,8 @@ mount -t tmpfs run /run
 ln -s /busybox/modprobe /sbin/modprobe
 ln -s /proc/mounts /etc/mtab
 echo 'root:x:0:0:root:/:/bin/sh' > /etc/passwd
-for module in {modules}; do modprobe $module; done
+# Quietly: later kernels have some of them built in.
+for module in {modules}; do modprobe -q $module; done
 exec /sbin/agent /dev/ttyS1
 """
 
@@ -43,21 +44,23 @@ class Boot(NamedTuple):
     append: str = ""
 
 
-def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND):
+def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND, kernel=None):
     """
-    A boot of the tree's kernel that needs no disk and is up in seconds.
+    A boot that needs no disk and is up in seconds, of the tree's own kernel or that of another.
 
     `modules` are loaded in this order, those `at_hand` wait for modprobe. `files`
     are added as in Tree.overlay; a dm-remap.ko among them is found by modprobe.
     """
     files = dict(files)
-    key = digest(str(tree.path), INIT, PROGRAMS, modules, at_hand, guest_program("agent"),
+    kernel = kernel or tree
+    key = digest(str(tree.path), str(kernel.path), INIT, PROGRAMS, modules, at_hand,
+                 guest_program("agent"),
                  *(part for place in sorted(files) for part in (place, files[place])))
-    return Boot(tree.kernel, cached("initramfs", key,
-                                    lambda path: _build(path, tree, files, modules, at_hand)))
+    return Boot(kernel.kernel, cached(
+        "initramfs", key, lambda path: _build(path, tree, kernel, files, modules, at_hand)))
 
 
-def _build(path, tree, files, modules, at_hand):
+def _build(path, tree, kernel, files, modules, at_hand):
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         put(stage / "bin/busybox", tree.path / "bin/busybox")
@@ -65,10 +68,10 @@ def _build(path, tree, files, modules, at_hand):
         put(stage / "sbin/agent", guest_program("agent"))
         put(stage / "init", INIT.format(modules=" ".join(modules)))
         _copy_programs(tree, stage)
-        _copy_modules(tree, stage, modules + at_hand)
+        _copy_modules(kernel, stage, modules + at_hand)
         for place, content in files.items():
             put(stage / place.lstrip("/"), content)
-        execute("depmod", "-b", stage, tree.release)
+        execute("depmod", "-b", stage, kernel.release)
         pack(stage, path)
 
 

@@ -5,9 +5,10 @@ from . import paths
 from .root import guest_files
 
 
-def products(tree):
-    """The programs alone: module and assembler."""
-    return {f"/lib/modules/{tree.release}/updates/dm-remap.ko": paths.module(tree.release),
+def products(tree, module=None):
+    """The programs alone: assembler and module, for the tree's kernel the one of `make module`."""
+    module = module or paths.module(tree.release)
+    return {f"/lib/modules/{tree.release}/updates/dm-remap.ko": module,
             "/usr/sbin/dmremap": paths.dmremap()}
 
 

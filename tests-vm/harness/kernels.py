@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dm-remap.ko for the kernels of Debian's suites, each built in its suite by its own compiler."""
+
+import os
+import shutil
+
+from .cache import cached, digest
+from .debian import kernel
+from .paths import BUILD, SOURCE
+
+SUITES = ("bookworm", "trixie", "forky")
+
+
+def module(tree):
+    """The module for the kernel of such a tree; built when its sources have changed."""
+    sources = [SOURCE / "Makefile", *sorted((SOURCE / "kernel").iterdir())]
+    return cached("modules", f"{tree.release}-{digest(str(tree.path), *sources)}",
+                  lambda path: _build(path, tree))
+
+
+def _build(path, tree):
+    """Builds all of it: what was built before would not repeat its warnings."""
+    shutil.rmtree(BUILD / tree.release / "obj", ignore_errors=True)
+    said = tree.run("sh", "-c", 'exec "$@" 2>&1', "sh", "make", "-C", SOURCE, "module",
+                    f"-j{os.cpu_count()}", f"KDIR=/usr/src/linux-headers-{tree.release}",
+                    shared=SOURCE, env={"PATH": os.environ["PATH"], "LC_ALL": "C"}).decode()
+    if "warning" in said.lower():
+        raise RuntimeError(f"dm-remap.ko does not build for {tree.release} silently:\n{said}")
+    shutil.copy(BUILD / tree.release / "dm-remap.ko", path)
+
+
+if __name__ == "__main__":
+    for suite in SUITES:
+        tree = kernel(suite)
+        built = BUILD / tree.release / "dm-remap.ko"
+        built.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module(tree), built)
+        print(f"  built    {built.relative_to(SOURCE)}, for {suite}")
