@@ -120,6 +120,14 @@ static void ask_target(struct job *j)
 		show_progress(j, total);
 }
 
+static void print_wanted(const struct job *j)
+{
+	uint64_t sectors = ranges_sectors(&j->wanted);
+
+	printf("%" PRIu64 " sector%s in %zu place%s: ", sectors, sectors == 1 ? "" : "s",
+	       j->wanted.count, j->wanted.count == 1 ? "" : "s");
+}
+
 static void list_ranges(const char *what, const struct ranges *r)
 {
 	for (size_t i = 0; i < r->count; i++)
@@ -158,7 +166,7 @@ static int report_left(const struct job *j)
 
 static int move(struct job *j)
 {
-	uint64_t wanted = ranges_sectors(&j->wanted), todo = ranges_sectors(&j->todo), left;
+	uint64_t todo = ranges_sectors(&j->todo), left;
 	int status;
 
 	ask_target(j);
@@ -166,30 +174,29 @@ static int move(struct job *j)
 	if (status)
 		return status;
 	left = ranges_sectors(&j->left);
-	printf("%" PRIu64 " sectors in %zu places: %" PRIu64 " moved, %" PRIu64
-	       " were on the spare before, %" PRIu64 " not moved\n",
-	       wanted, j->wanted.count, todo - left, wanted - todo, left);
+	print_wanted(j);
+	printf("%" PRIu64 " moved, %" PRIu64 " on the spare before, %" PRIu64 " not moved\n",
+	       todo - left, ranges_sectors(&j->wanted) - todo, left);
 	return left ? report_left(j) : EXIT_FINE;
 }
 
-static int plan(struct job *j, bool dry_run)
+static int plan_and_move(struct job *j, bool dry_run)
 {
-	uint64_t wanted, todo;
 	int status = check_target(j);
+	uint64_t todo;
 
 	if (!status)
 		status = not_moved(j, &j->wanted, &j->todo);
 	if (status)
 		return status;
-	wanted = ranges_sectors(&j->wanted);
 	todo = ranges_sectors(&j->todo);
 	if (todo > j->room)
 		log_info("the spare has room for no more than %" PRIu64 " sectors", j->room);
 	if (!dry_run)
 		return move(j);
-	printf("%" PRIu64 " sectors in %zu places: %" PRIu64 " would be moved, %" PRIu64
-	       " are on the spare\n",
-	       wanted, j->wanted.count, todo, wanted - todo);
+	print_wanted(j);
+	printf("%" PRIu64 " to be moved, %" PRIu64 " on the spare already\n", todo,
+	       ranges_sectors(&j->wanted) - todo);
 	return EXIT_FINE;
 }
 
@@ -205,7 +212,7 @@ int move_ranges(const struct active_set *set, struct ranges *wanted, bool dry_ru
 		log_error("the spare of %s is gone", printable(set->name));
 		return EXIT_FAILED;
 	}
-	status = plan(&j, dry_run);
+	status = plan_and_move(&j, dry_run);
 	ranges_free(&j.todo);
 	ranges_free(&j.left);
 	return status;

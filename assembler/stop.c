@@ -36,11 +36,33 @@ static int stop_one(const char *name)
 	}
 }
 
-int cmd_stop(int argc, char **argv)
+static int stop_all(void)
 {
 	struct active_set *sets;
-	bool all = false, found = false;
-	int c, n, status = 0;
+	int n = activate_list(&sets), status = EXIT_FINE;
+
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < n; i++)
+		status |= stop_one(sets[i].name);
+	free(sets);
+	return status;
+}
+
+static int stop_named(const char *name)
+{
+	struct active_set set;
+	int status = activate_find(name, &set);
+
+	return status ? status : stop_one(name);
+}
+
+int cmd_stop(int argc, char **argv)
+{
+	bool all = false;
+	int c;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'a')
@@ -50,23 +72,5 @@ int cmd_stop(int argc, char **argv)
 	}
 	if (all ? optind != argc : optind + 1 != argc)
 		return usage_error(argv, "name one set, or --all");
-
-	n = activate_list(&sets);
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
-		return EXIT_FAILED;
-	}
-	for (int i = 0; i < n; i++) {
-		if (!all && strcmp(sets[i].name, argv[optind]))
-			continue;
-		found = true;
-		status |= stop_one(sets[i].name);
-	}
-	free(sets);
-	if (!all && !found) {
-		log_error("no active set is called %s; 'dmremap status' lists them",
-			  printable(argv[optind]));
-		return EXIT_UNDONE;
-	}
-	return status;
+	return all ? stop_all() : stop_named(argv[optind]);
 }

@@ -94,12 +94,12 @@ def test_what_badblocks_found(active_set):
         assert vm.run("cat /tmp/list").split() == ["125", "625", "5000"]
 
         done = vm.run("dmremap import home /tmp/list -b 4096 --dry-run")
-        assert done == "24 sectors in 3 places: 24 would be moved, 0 are on the spare\n"
+        assert done == "24 sectors in 3 places: 24 to be moved, 0 on the spare already\n"
         assert status(vm)["remapped_sectors"] == 0
 
         done = vm.run("dmremap import home /tmp/list -b 4096", check=False)
         assert done.status == NOT_DONE
-        assert done.stdout == ("24 sectors in 3 places: 20 moved, 0 were on the spare before, "
+        assert done.stdout == ("24 sectors in 3 places: 20 moved, 0 on the spare before, "
                                "4 not moved\n")
         assert said_not_moved(done) == [(1000, 2), (5001, 1), (40000, 1)]
         found = status(vm)
@@ -115,11 +115,11 @@ def test_what_ddrescue_left(active_set):
         put(vm, "/tmp/map", map_of(main, (1000, 1, "-"), (2000, 300, "/"), (3000, 8, "-"),
                                    (4000, 8, "*"), (60000, 5536, "?")))
         done = vm.run("dmremap import home /tmp/map")
-        assert done == "9 sectors in 2 places: 9 moved, 0 were on the spare before, 0 not moved\n"
+        assert done == "9 sectors in 2 places: 9 moved, 0 on the spare before, 0 not moved\n"
         done = vm.run("dmremap import home /tmp/map --types='-/*'")
-        assert done == "317 sectors in 4 places: 308 moved, 9 were on the spare before, 0 not moved\n"
+        assert done == "317 sectors in 4 places: 308 moved, 9 on the spare before, 0 not moved\n"
         done = vm.run("dmremap import home - --types='-/*' < /tmp/map")
-        assert done == "317 sectors in 4 places: 0 moved, 317 were on the spare before, 0 not moved\n"
+        assert done == "317 sectors in 4 places: 0 moved, 317 on the spare before, 0 not moved\n"
         found = status(vm)
         assert (found["remapped_sectors"], found["extents"]) == (317, 4)
         assert found["spare_free_sectors"] == found["spare_sectors"] - 317
@@ -132,7 +132,7 @@ def test_sectors_named_by_hand(active_set):
         assert "1 moved" in vm.run("dmremap remap home 777")
         assert "1000 moved" in vm.run("dmremap remap home 10000 1000")
         assert "1 moved" in vm.run(f"dmremap remap home {SECTORS - 1}")
-        assert "0 moved, 1000 were" in vm.run("dmremap remap home 10000 1000")
+        assert "0 moved, 1000 on the spare before" in vm.run("dmremap remap home 10000 1000")
         assert status(vm)["extents"] == 3
         for start, sectors in ((777, 1), (10000, 1000), (SECTORS - 1, 1)):
             assert_on_the_spare(vm, main, start, sectors)
@@ -142,8 +142,8 @@ def test_sectors_named_by_hand(active_set):
 def test_whole_blocks_of_a_4k_disk_move(active_set):
     with active_set(block_size=4096) as (vm, main):
         put(vm, "/tmp/list", "3\n5\n6\n")
-        assert vm.run("dmremap import home /tmp/list").startswith("16 sectors in 1 places: 16 moved")
-        assert vm.run("dmremap remap home 100 1").startswith("8 sectors in 1 places: 8 moved")
+        assert vm.run("dmremap import home /tmp/list").startswith("16 sectors in 1 place: 16 moved")
+        assert vm.run("dmremap remap home 100 1").startswith("8 sectors in 1 place: 8 moved")
         vm.run("cmp /dev/mapper/home /tmp/before")
 
 
