@@ -2,13 +2,12 @@
 """dmremap remap and import: sectors that somebody names move with their data, or are reported."""
 
 import json
+import os
 import re
-from contextlib import contextmanager
 
 import pytest
 
 from harness.initramfs import fast_lane as build_fast_lane
-from harness.machine import Machine
 from harness.products import products
 
 NOT_DONE, ERROR, USAGE = 4, 8, 16
@@ -27,25 +26,22 @@ MAP = """# Mapfile. Created by GNU ddrescue version 1.27
 
 
 @pytest.fixture(scope="session")
-def lane(tree):
-    """The fast lane with Debian's badblocks."""
+def fast_lane(tree):
+    """The one of all tests, with Debian's badblocks."""
     return build_fast_lane(tree, {**products(tree), "/sbin/badblocks": tree.path / "sbin/badblocks"})
 
 
 @pytest.fixture
-def active_set(lane, new_disk):
-    """with active_set() as (vm, main): the set "home", its main full of random data."""
-    @contextmanager
+def active_set(boot, new_disk):
+    """vm, main = active_set(): the set "home", its main full of random data."""
     def make(spare="16M", **options):
         main, spare = new_disk("32M", **options), new_disk(spare)
-        with Machine(lane, [main, spare]) as vm:
-            vm.boot()
-            vm.run(f"dd if=/dev/urandom of={main.dev} bs=1M oflag=direct status=none 2>/dev/null",
-                   check=False)
-            vm.run(f"dd if={main.dev} of=/tmp/before bs=1M iflag=direct status=none")
-            vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
-            vm.run("dmremap assemble home")
-            yield vm, main
+        main.write_at(0, os.urandom(main.size))
+        vm = boot(main, spare)
+        vm.run(f"dd if={main.dev} of=/tmp/before bs=1M iflag=direct status=none")
+        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+        vm.run("dmremap assemble home")
+        return vm, main
     return make
 
 
@@ -86,122 +82,122 @@ def said_not_moved(result):
 
 
 def test_what_badblocks_found(active_set):
-    with active_set() as (vm, main):
-        bad = [1000, 1001, 5001, 40000]
-        for sector in bad:
-            main.bad_sectors(sector, on="read")
-        vm.run(f"badblocks -b 4096 {main.dev} > /tmp/list")
-        assert vm.run("cat /tmp/list").split() == ["125", "625", "5000"]
+    vm, main = active_set()
+    bad = [1000, 1001, 5001, 40000]
+    for sector in bad:
+        main.bad_sectors(sector, on="read")
+    vm.run(f"badblocks -b 4096 {main.dev} > /tmp/list")
+    assert vm.run("cat /tmp/list").split() == ["125", "625", "5000"]
 
-        done = vm.run("dmremap import home /tmp/list -b 4096 --dry-run")
-        assert done == "24 sectors in 3 places: 24 to be moved, 0 on the spare already\n"
-        assert status(vm)["remapped_sectors"] == 0
+    done = vm.run("dmremap import home /tmp/list -b 4096 --dry-run")
+    assert done == "24 sectors in 3 places: 24 to be moved, 0 on the spare already\n"
+    assert status(vm)["remapped_sectors"] == 0
 
-        done = vm.run("dmremap import home /tmp/list -b 4096", check=False)
-        assert done.status == NOT_DONE
-        assert done.stdout == ("24 sectors in 3 places: 20 moved, 0 on the spare before, "
-                               "4 not moved\n")
-        assert said_not_moved(done) == [(1000, 2), (5001, 1), (40000, 1)]
-        found = status(vm)
-        assert (found["remapped_sectors"], found["pending_sectors"]) == (20, 4)
-        assert found["pending"] == [{"sector": 1000, "sectors": 2}, {"sector": 5001, "sectors": 1},
-                                    {"sector": 40000, "sectors": 1}]
-        for start, sectors in ((1002, 6), (5000, 1), (5002, 6), (40001, 7)):
-            assert_on_the_spare(vm, main, start, sectors)
+    done = vm.run("dmremap import home /tmp/list -b 4096", check=False)
+    assert done.status == NOT_DONE
+    assert done.stdout == ("24 sectors in 3 places: 20 moved, 0 on the spare before, "
+                           "4 not moved\n")
+    assert said_not_moved(done) == [(1000, 2), (5001, 1), (40000, 1)]
+    found = status(vm)
+    assert (found["remapped_sectors"], found["pending_sectors"]) == (20, 4)
+    assert found["pending"] == [{"sector": 1000, "sectors": 2}, {"sector": 5001, "sectors": 1},
+                                {"sector": 40000, "sectors": 1}]
+    for start, sectors in ((1002, 6), (5000, 1), (5002, 6), (40001, 7)):
+        assert_on_the_spare(vm, main, start, sectors)
 
 
 def test_what_ddrescue_left(active_set):
-    with active_set() as (vm, main):
-        put(vm, "/tmp/map", map_of(main, (1000, 1, "-"), (2000, 300, "/"), (3000, 8, "-"),
-                                   (4000, 8, "*"), (60000, 5536, "?")))
-        done = vm.run("dmremap import home /tmp/map")
-        assert done == "9 sectors in 2 places: 9 moved, 0 on the spare before, 0 not moved\n"
-        done = vm.run("dmremap import home /tmp/map --types='-/*'")
-        assert done == "317 sectors in 4 places: 308 moved, 9 on the spare before, 0 not moved\n"
-        done = vm.run("dmremap import home - --types='-/*' < /tmp/map")
-        assert done == "317 sectors in 4 places: 0 moved, 317 on the spare before, 0 not moved\n"
-        found = status(vm)
-        assert (found["remapped_sectors"], found["extents"]) == (317, 4)
-        assert found["spare_free_sectors"] == found["spare_sectors"] - 317
-        for start, sectors in ((1000, 1), (2000, 300), (3000, 8), (4000, 8)):
-            assert_on_the_spare(vm, main, start, sectors)
+    vm, main = active_set()
+    put(vm, "/tmp/map", map_of(main, (1000, 1, "-"), (2000, 300, "/"), (3000, 8, "-"),
+                               (4000, 8, "*"), (60000, 5536, "?")))
+    done = vm.run("dmremap import home /tmp/map")
+    assert done == "9 sectors in 2 places: 9 moved, 0 on the spare before, 0 not moved\n"
+    done = vm.run("dmremap import home /tmp/map --types='-/*'")
+    assert done == "317 sectors in 4 places: 308 moved, 9 on the spare before, 0 not moved\n"
+    done = vm.run("dmremap import home - --types='-/*' < /tmp/map")
+    assert done == "317 sectors in 4 places: 0 moved, 317 on the spare before, 0 not moved\n"
+    found = status(vm)
+    assert (found["remapped_sectors"], found["extents"]) == (317, 4)
+    assert found["spare_free_sectors"] == found["spare_sectors"] - 317
+    for start, sectors in ((1000, 1), (2000, 300), (3000, 8), (4000, 8)):
+        assert_on_the_spare(vm, main, start, sectors)
 
 
 def test_sectors_named_by_hand(active_set):
-    with active_set() as (vm, main):
-        assert "1 moved" in vm.run("dmremap remap home 777")
-        assert "1000 moved" in vm.run("dmremap remap home 10000 1000")
-        assert "1 moved" in vm.run(f"dmremap remap home {SECTORS - 1}")
-        assert "0 moved, 1000 on the spare before" in vm.run("dmremap remap home 10000 1000")
-        assert status(vm)["extents"] == 3
-        for start, sectors in ((777, 1), (10000, 1000), (SECTORS - 1, 1)):
-            assert_on_the_spare(vm, main, start, sectors)
-        vm.run("cmp /dev/mapper/home /tmp/before")
+    vm, main = active_set()
+    assert "1 moved" in vm.run("dmremap remap home 777")
+    assert "1000 moved" in vm.run("dmremap remap home 10000 1000")
+    assert "1 moved" in vm.run(f"dmremap remap home {SECTORS - 1}")
+    assert "0 moved, 1000 on the spare before" in vm.run("dmremap remap home 10000 1000")
+    assert status(vm)["extents"] == 3
+    for start, sectors in ((777, 1), (10000, 1000), (SECTORS - 1, 1)):
+        assert_on_the_spare(vm, main, start, sectors)
+    vm.run("cmp /dev/mapper/home /tmp/before")
 
 
 def test_whole_blocks_of_a_4k_disk_move(active_set):
-    with active_set(block_size=4096) as (vm, main):
-        put(vm, "/tmp/list", "3\n5\n6\n")
-        assert vm.run("dmremap import home /tmp/list").startswith("16 sectors in 1 place: 16 moved")
-        assert vm.run("dmremap remap home 100 1").startswith("8 sectors in 1 place: 8 moved")
-        vm.run("cmp /dev/mapper/home /tmp/before")
+    vm, main = active_set(block_size=4096)
+    put(vm, "/tmp/list", "3\n5\n6\n")
+    assert vm.run("dmremap import home /tmp/list").startswith("16 sectors in 1 place: 16 moved")
+    assert vm.run("dmremap remap home 100 1").startswith("8 sectors in 1 place: 8 moved")
+    vm.run("cmp /dev/mapper/home /tmp/before")
 
 
 def test_a_full_spare(active_set):
-    with active_set("1M") as (vm, main):
-        room = status(vm)["spare_sectors"]
-        done = vm.run(f"dmremap remap home 0 {room + 100}", check=False)
-        assert done.status == NOT_DONE
-        assert f"{room} moved" in done.stdout and "100 not moved" in done.stdout
-        assert said_not_moved(done) == [(room, 100)]
-        assert "No space left" in done.stderr
-        vm.run("cmp /dev/mapper/home /tmp/before")
+    vm, main = active_set("1M")
+    room = status(vm)["spare_sectors"]
+    done = vm.run(f"dmremap remap home 0 {room + 100}", check=False)
+    assert done.status == NOT_DONE
+    assert f"{room} moved" in done.stdout and "100 not moved" in done.stdout
+    assert said_not_moved(done) == [(room, 100)]
+    assert "No space left" in done.stderr
+    vm.run("cmp /dev/mapper/home /tmp/before")
 
 
 def test_progress_is_for_terminals(active_set):
-    with active_set() as (vm, main):
-        vm.run("dmremap remap home 0 4096 2> /dev/ttyS0")
-        vm.console.expect(r"2048 of 4096 sectors, 50 %")
-        done = vm.run("dmremap remap home 8192 4096", check=False)
-        assert (done.status, done.stderr) == (0, "")
+    vm, main = active_set()
+    vm.run("dmremap remap home 0 4096 2> /dev/ttyS0")
+    vm.console.expect(r"2048 of 4096 sectors, 50 %")
+    done = vm.run("dmremap remap home 8192 4096", check=False)
+    assert (done.status, done.stderr) == (0, "")
 
 
 def test_what_makes_no_sense_moves_nothing(active_set):
-    with active_set() as (vm, main):
-        def refused(exit_status, about, command):
-            done = vm.run(f"dmremap {command}", check=False)
-            assert (done.status, done.stdout) == (exit_status, ""), done
-            assert len(done.stderr.strip().splitlines()) == 1 and about in done.stderr, done
+    vm, main = active_set()
+    def refused(exit_status, about, command):
+        done = vm.run(f"dmremap {command}", check=False)
+        assert (done.status, done.stdout) == (exit_status, ""), done
+        assert len(done.stderr.strip().splitlines()) == 1 and about in done.stderr, done
 
-        put(vm, "/tmp/blocks", "1\n2\n")
-        put(vm, "/tmp/far", f"1\n{SECTORS // 2}\n")
-        put(vm, "/tmp/words", "1\n2\nthree\n")
-        put(vm, "/tmp/map", map_of(main, (1000, 1, "-")))
-        put(vm, "/tmp/other", map_of(main, (1000, 1, "-")) + f"0x{SECTORS * 512:X} 0x200 +\n")
+    put(vm, "/tmp/blocks", "1\n2\n")
+    put(vm, "/tmp/far", f"1\n{SECTORS // 2}\n")
+    put(vm, "/tmp/words", "1\n2\nthree\n")
+    put(vm, "/tmp/map", map_of(main, (1000, 1, "-")))
+    put(vm, "/tmp/other", map_of(main, (1000, 1, "-")) + f"0x{SECTORS * 512:X} 0x200 +\n")
 
-        refused(NOT_DONE, "no active set is called away", "import away /tmp/blocks")
-        refused(NOT_DONE, f"speaks of sector {SECTORS + 1}", "import home /tmp/far")
-        refused(NOT_DONE, f"speaks of sector {SECTORS}", "import home /tmp/other")
-        refused(NOT_DONE, "line 3", "import home /tmp/words")
-        refused(NOT_DONE, "/bin/dash", "import home /bin/dash")
-        refused(ERROR, "/tmp/nowhere", "import home /tmp/nowhere")
-        refused(ERROR, "directory", "import home /tmp")
-        refused(USAGE, "badblocks", "import home /tmp/map -b 512")
-        refused(USAGE, "ddrescue", "import home /tmp/blocks --types /")
-        refused(USAGE, "'1000'", "import home /tmp/blocks -b 1000")
-        refused(USAGE, "'x'", "import home /tmp/map --types x")
-        refused(USAGE, "-b", "import home /tmp/map -b")
-        refused(USAGE, "a set and a file", "import home")
-        refused(USAGE, "--nonsense", "import home /tmp/map --nonsense")
-        refused(NOT_DONE, "no active set is called away", "remap away 1")
-        refused(NOT_DONE, f"{SECTORS} sectors", f"remap home {SECTORS}")
-        refused(NOT_DONE, f"{SECTORS} sectors", f"remap home 1 {SECTORS}")
-        refused(USAGE, "'1K'", "remap home 1K")
-        refused(USAGE, "'0'", "remap home 1 0")
-        refused(USAGE, "sector", "remap home")
-        assert status(vm)["remapped_sectors"] == 0
-        assert "names no bad sectors" in vm.run("dmremap import home /dev/null")
+    refused(NOT_DONE, "no active set is called away", "import away /tmp/blocks")
+    refused(NOT_DONE, f"speaks of sector {SECTORS + 1}", "import home /tmp/far")
+    refused(NOT_DONE, f"speaks of sector {SECTORS}", "import home /tmp/other")
+    refused(NOT_DONE, "line 3", "import home /tmp/words")
+    refused(NOT_DONE, "/bin/dash", "import home /bin/dash")
+    refused(ERROR, "/tmp/nowhere", "import home /tmp/nowhere")
+    refused(ERROR, "directory", "import home /tmp")
+    refused(USAGE, "badblocks", "import home /tmp/map -b 512")
+    refused(USAGE, "ddrescue", "import home /tmp/blocks --types /")
+    refused(USAGE, "'1000'", "import home /tmp/blocks -b 1000")
+    refused(USAGE, "'x'", "import home /tmp/map --types x")
+    refused(USAGE, "-b", "import home /tmp/map -b")
+    refused(USAGE, "a set and a file", "import home")
+    refused(USAGE, "--nonsense", "import home /tmp/map --nonsense")
+    refused(NOT_DONE, "no active set is called away", "remap away 1")
+    refused(NOT_DONE, f"{SECTORS} sectors", f"remap home {SECTORS}")
+    refused(NOT_DONE, f"{SECTORS} sectors", f"remap home 1 {SECTORS}")
+    refused(USAGE, "'1K'", "remap home 1K")
+    refused(USAGE, "'0'", "remap home 1 0")
+    refused(USAGE, "sector", "remap home")
+    assert status(vm)["remapped_sectors"] == 0
+    assert "names no bad sectors" in vm.run("dmremap import home /dev/null")
 
-        vm.run("dmremap stop home; dmremap assemble home --read-only")
-        refused(NOT_DONE, "'ro'", "remap home 1")
-        refused(NOT_DONE, "'ro'", "import home /tmp/blocks")
+    vm.run("dmremap stop home; dmremap assemble home --read-only")
+    refused(NOT_DONE, "'ro'", "remap home 1")
+    refused(NOT_DONE, "'ro'", "import home /tmp/blocks")
