@@ -4,20 +4,23 @@
  */
 #include "target.h"
 
-static const char *mode(const struct dmr_target *t)
+static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 {
-	if (READ_ONCE(t->store.failed))
-		return "failed";
-	return t->store.read_only ? "ro" : "rw";
-}
+	unsigned int sz = 0, args = 2 * t->has_uuid + t->store.no_repair;
+	enum dmr_param p;
 
-static const char *health(const struct dmr_target *t)
-{
-	unsigned int valid = dmr_store_valid_copies(&t->store);
-
-	if (READ_ONCE(t->store.failed) || valid < DMR_SAFE_COPIES)
-		return "failing";
-	return valid < DMR_COPIES ? "degraded" : "ok";
+	for (p = 0; p < DMR_PARAMS; p++)
+		args += dmr_param_chosen(t, p) ? 2 : 0;
+	DMEMIT("%s %s", t->main->name, t->spare->name);
+	if (args)
+		DMEMIT(" %u", args);
+	if (t->has_uuid)
+		DMEMIT(" uuid %pUb", t->uuid);
+	if (t->store.no_repair)
+		DMEMIT(" no_repair");
+	for (p = 0; p < DMR_PARAMS; p++)
+		if (dmr_param_chosen(t, p))
+			DMEMIT(" %s %llu", dmr_param_chosen(t, p), READ_ONCE(t->param[p]));
 }
 
 void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_flags, char *result,
@@ -29,20 +32,15 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 
 	switch (type) {
 	case STATUSTYPE_INFO:
-		DMEMIT("%s %s %llu/%llu %llu %u %u/%u %llu %llu %llu", mode(t), health(t),
-		       READ_ONCE(s->remapped), dmr_data_sectors(&s->layout), READ_ONCE(s->extents),
-		       0, dmr_store_valid_copies(s), DMR_COPIES,
+		DMEMIT("%s %s %llu/%llu %llu %llu %u/%u %llu %llu %llu", dmr_mode_text(t),
+		       dmr_health_text(dmr_health(t)), READ_ONCE(s->remapped),
+		       dmr_data_sectors(&s->layout), READ_ONCE(s->extents),
+		       READ_ONCE(t->extents.pending), dmr_store_valid_copies(s), DMR_COPIES,
 		       le64_to_cpu(s->super->header.generation), le64_to_cpu(s->super->repairs),
 		       le64_to_cpu(s->super->scrubs));
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %s", t->main->name, t->spare->name);
-		if (t->has_uuid || s->no_repair)
-			DMEMIT(" %u", 2 * t->has_uuid + s->no_repair);
-		if (t->has_uuid)
-			DMEMIT(" uuid %pUb", t->uuid);
-		if (s->no_repair)
-			DMEMIT(" no_repair");
+		emit_table(t, result, maxlen);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
@@ -51,15 +49,14 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 	}
 }
 
-static int message_remap(struct dmr_target *t, unsigned int argc, char **argv)
+static int message_remap(struct dmr_target *t, char **argv)
 {
+	struct dmr_errand e = { .run = dmr_move };
 	unsigned long long sector, count;
-	char end;
 	int r;
 
-	if (argc != 3 || sscanf(argv[1], "%llu%c", &sector, &end) != 1 ||
-	    sscanf(argv[2], "%llu%c", &count, &end) != 1) {
-		DMERR("usage: remap <sector> <count>");
+	if (kstrtoull(argv[1], 10, &sector) || kstrtoull(argv[2], 10, &count)) {
+		DMERR("remap %s %s: not numbers", argv[1], argv[2]);
 		return -EINVAL;
 	}
 	if (!count || sector >= t->ti->len || count > t->ti->len - sector ||
@@ -68,20 +65,102 @@ static int message_remap(struct dmr_target *t, unsigned int argc, char **argv)
 		      t->main->bdev, sector, count, t->unit);
 		return -EINVAL;
 	}
-	r = dmr_move(t, sector, count);
+	e.sector = sector;
+	e.count = count;
+	r = dmr_mover_run(t, &e);
 	if (r)
 		DMERR("%pg: remap %llu %llu: not everything could be moved (%d)", t->main->bdev,
 		      sector, count, r);
 	return r;
 }
 
+static int message_save(struct dmr_target *t)
+{
+	struct dmr_errand e = { .run = dmr_save };
+	int r = dmr_mover_run(t, &e);
+
+	if (r)
+		DMERR("%pg: save: the metadata cannot be written (%d)", t->spare->bdev, r);
+	return r;
+}
+
+static int message_restore(struct dmr_target *t)
+{
+	struct dmr_errand e = { .run = dmr_restore };
+
+	return dmr_mover_run(t, &e);
+}
+
+static int message_set(struct dmr_target *t, char **argv)
+{
+	int r = dmr_param_set(t, argv[1], argv[2]);
+
+	if (r)
+		DMERR("set %s %s: no such parameter, or no number", argv[1], argv[2]);
+	else
+		dmr_mover_kick(t);
+	return r;
+}
+
+/* Sectors that could not be read, a run per line. */
+static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen)
+{
+	struct dmr_place place;
+	unsigned int sz = 0;
+	sector_t sector;
+
+	for (sector = 0; sector < t->ti->len; sector += place.run) {
+		rcu_read_lock();
+		dmr_lookup(&t->extents, sector, t->ti->len - sector, &place);
+		rcu_read_unlock();
+		if (place.pending)
+			DMEMIT("%llu %llu\n", (unsigned long long)sector,
+			       (unsigned long long)place.run);
+		cond_resched();
+	}
+}
+
+static void describe_metadata(struct dmr_target *t, char *result, unsigned int maxlen)
+{
+	struct dmr_store *s = &t->store;
+	const u8 bad = READ_ONCE(s->bad_copies);
+	unsigned int i, sz = 0;
+
+	DMEMIT("uuid %pUb\ngeneration %llu\nvalid %u/%u\n", s->super->header.uuid,
+	       le64_to_cpu(s->super->header.generation), dmr_store_valid_copies(s), DMR_COPIES);
+	for (i = 0; i < DMR_COPIES; i++)
+		DMEMIT("copy %u %s at %llu\n", i, bad & 1 << i ? "bad" : "ok",
+		       s->layout.copy_sector[i]);
+	DMEMIT("extents %llu\ntable_blocks %u/%u\nfree %llu/%llu\n", READ_ONCE(s->extents),
+	       le32_to_cpu(s->super->table_blocks), s->layout.table_capacity, dmr_store_free(s),
+	       dmr_data_sectors(&s->layout));
+}
+
 int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		unsigned int maxlen)
 {
 	struct dmr_target *t = ti->private;
+	const char *name = argv[0];
 
-	if (!strcasecmp(argv[0], "remap"))
-		return message_remap(t, argc, argv);
-	DMERR("unknown message %s", argv[0]);
+	if (!t->loaded)
+		return -EBUSY;
+	if (!strcasecmp(name, "remap") && argc == 3)
+		return message_remap(t, argv);
+	if (!strcasecmp(name, "save") && argc == 1)
+		return message_save(t);
+	if (!strcasecmp(name, "restore") && argc == 1)
+		return message_restore(t);
+	if (!strcasecmp(name, "set") && argc == 3)
+		return message_set(t, argv);
+	if (!strcasecmp(name, "pending") && argc == 1) {
+		list_pending(t, result, maxlen);
+		return 1;
+	}
+	if (!strcasecmp(name, "metadata_status") && argc == 1) {
+		describe_metadata(t, result, maxlen);
+		return 1;
+	}
+	DMERR("unknown message %s, or not its arguments: remap <sector> <count>, save, restore, metadata_status, pending, set <parameter> <value>",
+	      name);
 	return -EINVAL;
 }

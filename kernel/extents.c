@@ -14,6 +14,9 @@
 /* Extents by which the array of a region grows: a few, and in proportion, for a load adds many. */
 #define GROWTH(count) (4 + (count) / 4)
 
+/* Extents that a change of a region adds at most: an extent that is cut in two, and the new one. */
+#define CHANGE 2
+
 int dmr_extents_init(struct dmr_extents *x, sector_t length)
 {
 	x->shift = MIN_SHIFT;
@@ -32,6 +35,7 @@ void dmr_extents_clear(struct dmr_extents *x)
 		kvfree(rcu_dereference_protected(x->region[i], true));
 		RCU_INIT_POINTER(x->region[i], NULL);
 	}
+	x->pending = 0;
 }
 
 void dmr_extents_exit(struct dmr_extents *x)
@@ -79,6 +83,7 @@ static void lookup(const struct dmr_extents *x, region_fn region, const void *so
 	place->sector = sector;
 	place->run = count;
 	place->on_spare = false;
+	place->pending = false;
 
 	/* Untouched sectors go on until the next extent, over as many regions as it takes. */
 	for (; (sector_t)index << x->shift < end; index++, offset = 0) {
@@ -96,11 +101,13 @@ static void lookup(const struct dmr_extents *x, region_fn region, const void *so
 		start = ((sector_t)index << x->shift) + e->offset;
 		if (start > sector) {
 			place->run = min(count, start - sector);
-		} else {
-			place->sector = e->spare + (sector - start);
-			place->run = min(count, start + e->sectors - sector);
-			place->on_spare = true;
+			return;
 		}
+		place->run = min(count, start + e->sectors - sector);
+		place->pending = e->spare == DMR_PENDING;
+		place->on_spare = !place->pending;
+		if (place->on_spare)
+			place->sector = e->spare + (sector - start);
 		return;
 	}
 }
@@ -114,6 +121,7 @@ void dmr_lookup_slow(const struct dmr_extents *x, sector_t sector, sector_t coun
 void dmr_update_begin(struct dmr_update *u, struct dmr_extents *x)
 {
 	u->extents = x;
+	u->pending = 0;
 	INIT_LIST_HEAD(&u->regions);
 }
 
@@ -142,7 +150,7 @@ void dmr_update_lookup(const struct dmr_update *u, sector_t sector, sector_t cou
 	lookup(u->extents, updated_region, u, sector, count, place);
 }
 
-/* The region of this update to add an extent to, with room for it. */
+/* The region of this update to change, with room for a change. */
 static struct dmr_region *writable_region(struct dmr_update *u, unsigned long index)
 {
 	struct dmr_region *old = pending_region(u, index);
@@ -150,7 +158,7 @@ static struct dmr_region *writable_region(struct dmr_update *u, unsigned long in
 	struct dmr_region *r;
 	unsigned int count;
 
-	if (old && old->count < old->room)
+	if (old && old->count + CHANGE <= old->room)
 		return old;
 	if (!from)
 		from = rcu_dereference_protected(u->extents->region[index], true);
@@ -172,40 +180,124 @@ static struct dmr_region *writable_region(struct dmr_update *u, unsigned long in
 	return r;
 }
 
+static void make_room(struct dmr_region *r, unsigned int at)
+{
+	memmove(&r->extent[at + 1], &r->extent[at], (r->count - at) * sizeof(r->extent[0]));
+	r->count++;
+}
+
+/* Behind @sectors of an extent that goes on: where that leads. */
+static sector_t further(sector_t spare, u32 sectors)
+{
+	return spare == DMR_PENDING ? spare : spare + sectors;
+}
+
+/* Make [@from, @to) plain. Returns how many sectors of it were pending. */
+static u32 region_clear(struct dmr_region *r, u32 from, u32 to)
+{
+	unsigned int at = first_behind(r, from);
+	u32 pending = 0;
+
+	while (at < r->count && r->extent[at].offset < to) {
+		struct dmr_extent *e = &r->extent[at];
+		const u32 start = max(e->offset, from), end = min(e->offset + e->sectors, to);
+		const u32 left = start - e->offset, right = e->offset + e->sectors - end;
+
+		if (e->spare == DMR_PENDING)
+			pending += end - start;
+		if (left && right) {
+			make_room(r, at);
+			e[0].sectors = left;
+			e[1].offset = end;
+			e[1].sectors = right;
+			e[1].spare = further(e[1].spare, end - e[0].offset);
+			at += 2;
+		} else if (left) {
+			e->sectors = left;
+			at++;
+		} else if (right) {
+			e->spare = further(e->spare, end - e->offset);
+			e->offset = end;
+			e->sectors = right;
+			at++;
+		} else {
+			r->count--;
+			memmove(e, e + 1, (r->count - at) * sizeof(*e));
+		}
+	}
+	return pending;
+}
+
+/* Into a gap. */
 static void region_insert(struct dmr_region *r, u32 offset, sector_t spare, u32 sectors)
 {
 	unsigned int at = first_behind(r, offset);
 	struct dmr_extent *e = at ? &r->extent[at - 1] : NULL;
 
-	if (e && e->offset + e->sectors == offset && e->spare + e->sectors == spare) {
+	if (e && e->offset + e->sectors == offset && further(e->spare, e->sectors) == spare) {
 		e->sectors += sectors;
 		return;
 	}
+	make_room(r, at);
 	e = &r->extent[at];
-	memmove(e + 1, e, (r->count - at) * sizeof(*e));
 	e->offset = offset;
 	e->sectors = sectors;
 	e->spare = spare;
-	r->count++;
 }
 
-int dmr_update_add(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors)
+/* What becomes of a range of main. */
+enum change { PLAIN, REMAPPED, UNREADABLE };
+
+static int change(struct dmr_update *u, enum change to, sector_t main, sector_t spare,
+		  sector_t sectors)
 {
 	const unsigned int shift = u->extents->shift;
 
 	while (sectors) {
 		u32 offset = main & ((1ULL << shift) - 1);
-		sector_t part = min_t(sector_t, sectors, (1ULL << shift) - offset);
+		u32 part = min_t(sector_t, sectors, (1ULL << shift) - offset);
 		struct dmr_region *r = writable_region(u, main >> shift);
 
 		if (!r)
 			return -ENOMEM;
-		region_insert(r, offset, spare, part);
+		u->pending -= region_clear(r, offset, offset + part);
+		if (to == UNREADABLE)
+			u->pending += part;
+		if (to != PLAIN)
+			region_insert(r, offset, spare, part);
 		main += part;
-		spare += part;
+		spare = further(spare, part);
 		sectors -= part;
 	}
 	return 0;
+}
+
+int dmr_update_set(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors)
+{
+	return change(u, spare == DMR_PENDING ? UNREADABLE : REMAPPED, main, spare, sectors);
+}
+
+int dmr_update_clear(struct dmr_update *u, sector_t main, sector_t sectors)
+{
+	return change(u, PLAIN, main, DMR_PENDING, sectors);
+}
+
+/* Readers that have found @old may go on using it for a while. */
+static void replace_region(struct dmr_extents *x, unsigned long index, struct dmr_region *with)
+{
+	struct dmr_region *old = rcu_replace_pointer(x->region[index], with, true);
+
+	if (old)
+		kvfree_rcu(old, rcu);
+}
+
+void dmr_extents_replace(struct dmr_extents *x, struct dmr_extents *with)
+{
+	unsigned long i;
+
+	for (i = 0; i < x->regions; i++)
+		replace_region(x, i, rcu_replace_pointer(with->region[i], NULL, true));
+	WRITE_ONCE(x->pending, with->pending);
 }
 
 void dmr_update_publish(struct dmr_update *u)
@@ -213,13 +305,14 @@ void dmr_update_publish(struct dmr_update *u)
 	struct dmr_region *r, *next;
 
 	list_for_each_entry_safe(r, next, &u->regions, pending) {
-		struct dmr_region *old;
-
+		/* Nothing left in it: plain again, also for the quick test of dmr_lookup(). */
+		replace_region(u->extents, r->index, r->count ? r : NULL);
 		list_del(&r->pending);
-		old = rcu_replace_pointer(u->extents->region[r->index], r, true);
-		if (old)
-			kvfree_rcu(old, rcu);
+		if (!r->count)
+			kvfree(r);
 	}
+	WRITE_ONCE(u->extents->pending, u->extents->pending + u->pending);
+	u->pending = 0;
 }
 
 void dmr_update_drop(struct dmr_update *u)
@@ -229,4 +322,5 @@ void dmr_update_drop(struct dmr_update *u)
 	list_for_each_entry_safe(r, next, &u->regions, pending)
 		kvfree(r);
 	INIT_LIST_HEAD(&u->regions);
+	u->pending = 0;
 }

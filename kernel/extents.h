@@ -14,11 +14,14 @@
 #include <linux/rcupdate.h>
 #include <linux/types.h>
 
-/* A part of a region that lives on spare. Offsets are in sectors. */
+/* In place of a sector on the spare: lives on main, where it could not be read. */
+#define DMR_PENDING (~(sector_t)0)
+
+/* A part of a region that lives on spare, or is pending. Offsets are in sectors. */
 struct dmr_extent {
 	u32 offset; /* from the start of the region */
 	u32 sectors;
-	sector_t spare;
+	sector_t spare; /* or DMR_PENDING */
 };
 
 struct dmr_region {
@@ -33,6 +36,7 @@ struct dmr_region {
 struct dmr_extents {
 	unsigned int shift; /* log2 of sectors per region */
 	unsigned long regions;
+	u64 pending; /* sectors; for status */
 	struct dmr_region __rcu **region;
 };
 
@@ -41,6 +45,7 @@ struct dmr_place {
 	sector_t sector; /* on the device that holds it */
 	sector_t run; /* sectors, at most those asked for */
 	bool on_spare;
+	bool pending; /* on main */
 };
 
 /* Map of a main of @length sectors without any extent. -ENOMEM. */
@@ -48,6 +53,12 @@ int dmr_extents_init(struct dmr_extents *x, sector_t length);
 /* Callers of these two know that no reader is left. */
 void dmr_extents_clear(struct dmr_extents *x);
 void dmr_extents_exit(struct dmr_extents *x);
+
+/* Sectors from @sector to the end of its region. A change inside one region happens, or does not. */
+static inline sector_t dmr_region_left(const struct dmr_extents *x, sector_t sector)
+{
+	return (1ULL << x->shift) - (sector & ((1ULL << x->shift) - 1));
+}
 
 /* What dmr_lookup() does when a range is not wholly inside one untouched region. */
 void dmr_lookup_slow(const struct dmr_extents *x, sector_t sector, sector_t count,
@@ -67,24 +78,35 @@ static inline void dmr_lookup(const struct dmr_extents *x, sector_t sector, sect
 		place->sector = sector;
 		place->run = count;
 		place->on_spare = false;
+		place->pending = false;
 		return;
 	}
 	dmr_lookup_slow(x, sector, count, place);
 }
 
+/*
+ * Take the place of @x, which readers use meanwhile, with @with, which nobody does; @with is empty
+ * afterwards. Both are of one length. Not at one instant: what differs must not be in use.
+ */
+void dmr_extents_replace(struct dmr_extents *x, struct dmr_extents *with);
+
 /* Changes that are not visible yet. Used by one writer at a time. */
 struct dmr_update {
 	struct dmr_extents *extents;
 	struct list_head regions;
+	s64 pending; /* sectors that become pending, less those that no longer are */
 };
 
 void dmr_update_begin(struct dmr_update *u, struct dmr_extents *x);
 
 /*
- * Add an extent that overlaps none. -ENOMEM, and then the update holds only a part of it: drop the
- * update.
+ * From now on [@main, @main + @sectors) lives at @spare, or is DMR_PENDING, whatever it was before.
+ * -ENOMEM, and then the update holds only a part of it: drop the update, or set it again.
  */
-int dmr_update_add(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors);
+int dmr_update_set(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors);
+
+/* The same for plain sectors of main. */
+int dmr_update_clear(struct dmr_update *u, sector_t main, sector_t sectors);
 
 /* As dmr_lookup(), with the changes of this update. */
 void dmr_update_lookup(const struct dmr_update *u, sector_t sector, sector_t count,

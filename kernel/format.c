@@ -146,6 +146,17 @@ __u64 dmr_data_sectors(const struct dmr_layout *l)
 	return l->sectors - DMR_COPIES * dmr_copy_sectors(l);
 }
 
+__u64 dmr_data_left(const struct dmr_layout *l, __u64 from)
+{
+	__u64 left = 0, run;
+
+	while ((run = dmr_data_run(l, from, &from))) {
+		left += run;
+		from += run;
+	}
+	return left;
+}
+
 bool dmr_is_data(const struct dmr_layout *l, __u64 sector, __u64 count)
 {
 	__u64 start;
@@ -586,5 +597,55 @@ bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sector
 	e->sectors = cpu_to_le32(sectors);
 	e->flags = 0;
 	t->header.count = cpu_to_le32(count + 1);
+	return true;
+}
+
+/* Number of the entry that holds all of the range; DMR_BLOCK_ENTRIES if none does. */
+static __u32 holder(const struct dmr_table *t, __u64 main, __u32 sectors)
+{
+	__u32 count = le32_to_cpu(t->header.count);
+	__u32 at;
+
+	for (at = 0; at < count; at++) {
+		__u64 start = le64_to_cpu(t->entry[at].main);
+
+		if (start <= main && main + sectors <= start + le32_to_cpu(t->entry[at].sectors))
+			return at;
+	}
+	return DMR_BLOCK_ENTRIES;
+}
+
+bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors)
+{
+	return holder(t, main, sectors) < DMR_BLOCK_ENTRIES;
+}
+
+bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors)
+{
+	__u32 count = le32_to_cpu(t->header.count);
+	__u32 at = holder(t, main, sectors);
+	struct dmr_entry *e = &t->entry[at];
+	__u32 left = main - le64_to_cpu(e->main);
+	__u32 right = le32_to_cpu(e->sectors) - left - sectors;
+	__u32 parts = 1 + (left > 0) + (right > 0);
+
+	if (count - 1 + parts > DMR_BLOCK_ENTRIES)
+		return false;
+	memmove(e + parts, e + 1, (count - at - 1) * sizeof(*e));
+	t->header.count = cpu_to_le32(count - 1 + parts);
+	if (right) {
+		e[parts - 1].main = cpu_to_le64(main + sectors);
+		e[parts - 1].spare = cpu_to_le64(le64_to_cpu(e->spare) + left + sectors);
+		e[parts - 1].sectors = cpu_to_le32(right);
+		e[parts - 1].flags = e->flags;
+	}
+	if (left) {
+		e->sectors = cpu_to_le32(left);
+		e[1].flags = e->flags;
+		e++;
+	}
+	e->main = cpu_to_le64(main);
+	e->spare = cpu_to_le64(spare);
+	e->sectors = cpu_to_le32(sectors);
 	return true;
 }

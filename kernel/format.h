@@ -195,6 +195,9 @@ __u64 dmr_data_run(const struct dmr_layout *l, __u64 from, __u64 *start);
 /* Replacement sectors in all. */
 __u64 dmr_data_sectors(const struct dmr_layout *l);
 
+/* Replacement sectors from @from on. */
+__u64 dmr_data_left(const struct dmr_layout *l, __u64 from);
+
 /* True if [@sector, @sector + @count) holds replacement sectors only. */
 bool dmr_is_data(const struct dmr_layout *l, __u64 sector, __u64 count);
 
@@ -317,5 +320,14 @@ bool dmr_entries_overlap(const struct dmr_entry *a, const struct dmr_entry *b, b
  * block has to be given its new generation and sealed before it is written.
  */
 bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors);
+
+/* True if all of [@main, @main + @sectors) is in one entry of the block. */
+bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors);
+
+/*
+ * Lead [@main, @main + @sectors), which dmr_table_holds(), to @spare. False, and nothing changed, if
+ * the block has no room for the up to two entries that this adds. As to sealing as above.
+ */
+bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors);
 
 #endif

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moving sectors to the spare: those of failed writes, and those somebody names.
+ * Failed writes, and the one worker that changes the store and the map.
  *
- * One worker does all of it, one batch after the other, so that it alone changes the store and
- * the map. A batch is every write that waits when it starts:
+ * It works in batches: every bio that waits when one starts.
  *
  *   send it again, in pieces; what fails again goes to a fresh place on the spare
  *   flush the spare                      the data is stable before any entry leads to it
@@ -12,116 +11,97 @@
  *   end the bios                         only now is anything acknowledged
  */
 #include <linux/blkdev.h>
-#include <linux/slab.h>
+#include <linux/sched/mm.h>
 
 #include "target.h"
 
 /* Pieces in which a failed write is sent again before single blocks are tried. */
 #define PIECE_SECTORS 64
 
-/* Sectors that a named move reads and commits at once. */
-#define MOVE_SECTORS 256
-#define MOVE_PAGES   (MOVE_SECTORS / DMR_BLOCK_SECTORS)
+/* Pages of a piece. The mover's first ones are compared with those behind them. */
+#define PIECE_PAGES (PIECE_SECTORS / DMR_BLOCK_SECTORS)
 
-/* Fresh places tried for one block before the spare itself is taken to be broken. */
-#define PLACE_ATTEMPTS 8
+/* Batches */
 
-struct move {
-	struct list_head list;
-	struct completion done;
-	sector_t sector;
-	sector_t count;
-	int result;
-};
-
-/* What moved since the last commit. */
-struct batch {
-	struct dmr_target *target;
-	struct dmr_update update;
-	bool moved;
-};
-
-/*
- * An allow-list, as new statuses appear and numbers shift between kernels: SCSI reports a
- * bad sector in each of these three ways, NVMe as MEDIUM, virtio as IOERR.
- */
-bool dmr_is_suspect(blk_status_t status)
-{
-	return status == BLK_STS_MEDIUM || status == BLK_STS_IOERR || status == BLK_STS_TARGET;
-}
-
-static void batch_begin(struct batch *b, struct dmr_target *t)
+void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 {
 	b->target = t;
 	b->moved = false;
+	INIT_LIST_HEAD(&b->ranges);
 	dmr_update_begin(&b->update, &t->extents);
 }
 
-/* Once a commit has failed no write is acknowledged any more: see dmr_store_commit(). */
-static void fail_for_good(struct dmr_target *t)
-{
-	DMERR("%pg: remap table can no longer be written, refusing writes", t->spare->bdev);
-	rcu_assign_pointer(t->mover.hold, &t->mover.everything);
-	dm_table_event(t->ti->table);
-}
-
-static int batch_end(struct batch *b)
+static int commit(struct dmr_batch *b)
 {
 	struct dmr_target *t = b->target;
-	int r;
+	int r = blkdev_issue_flush(t->spare->bdev);
 
-	if (!b->moved)
-		return 0;
-	r = blkdev_issue_flush(t->spare->bdev);
-	if (r)
-		t->store.failed = true; /* entries are in memory that must not go out */
-	else
-		r = dmr_store_commit(&t->store);
+	if (!r)
+		return dmr_store_commit(&t->store);
+	t->store.failed = true; /* entries are in memory that must not go out */
+	return r;
+}
+
+int dmr_batch_end(struct dmr_batch *b)
+{
+	struct dmr_target *t = b->target;
+	int r = b->moved ? commit(b) : 0;
+
 	if (r) {
+		/*
+		 * Entries may have become stable after all. At the next activation they would
+		 * hide what was written to main after this, so nothing is.
+		 */
+		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
+		dmr_refuse(t, &b->ranges);
 		dmr_update_drop(&b->update);
-		fail_for_good(t);
 		return r;
 	}
 	dmr_update_publish(&b->update);
+	dmr_ranges_free(&b->ranges);
 	return 0;
 }
 
-/* Enter a range whose data is on the spare. The batch is unchanged if this fails. */
-static int batch_add(struct batch *b, sector_t main, sector_t spare, sector_t sectors)
+/* Give a block that is on the spare another place there. */
+static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors)
+{
+	struct dmr_store *s = &b->target->store;
+	struct dmr_place old;
+	int r;
+
+	dmr_update_lookup(&b->update, main, sectors, &old);
+	r = dmr_store_replace(s, main, spare, sectors);
+	if (r)
+		return r;
+	r = dmr_update_set(&b->update, main, spare, sectors);
+	if (r)
+		dmr_store_replace(s, main, old.sector, sectors); /* now an entry of its own */
+	return r;
+}
+
+int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again)
 {
 	struct dmr_store *s = &b->target->store;
 	int r = dmr_store_reserve(s);
 
 	if (!r)
-		r = dmr_update_add(&b->update, main, spare, sectors);
+		r = dmr_ranges_add(&b->ranges, main, sectors);
 	if (r)
 		return r;
-	dmr_store_add(s, main, spare, sectors);
+	r = again ? replace(b, main, spare, sectors) :
+		    dmr_update_set(&b->update, main, spare, sectors);
+	if (r)
+		return r;
+	if (!again)
+		dmr_store_add(s, main, spare, sectors);
 	b->moved = true;
 	return 0;
 }
 
 /* Failed writes */
 
-/* Write @sectors of @bio, from @offset sectors into it, to @sector of @bdev. */
-static blk_status_t write_piece(struct dmr_target *t, struct bio *bio, sector_t offset,
-				sector_t sectors, struct block_device *bdev, sector_t sector)
-{
-	struct bio *piece = bio_alloc_clone(bdev, bio, GFP_NOIO, &t->mover.bios);
-	blk_status_t status;
-
-	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
-	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
-	bio_trim(piece, offset, sectors);
-	piece->bi_iter.bi_sector = sector;
-	submit_bio_wait(piece);
-	status = piece->bi_status;
-	bio_put(piece);
-	return status;
-}
-
 /* Put one logical block of @bio on the spare. Places that cannot be written are left behind. */
-static blk_status_t move_block(struct batch *b, struct bio *bio, sector_t offset)
+static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t offset, bool again)
 {
 	struct dmr_target *t = b->target;
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
@@ -129,13 +109,15 @@ static blk_status_t move_block(struct batch *b, struct bio *bio, sector_t offset
 	unsigned int attempt;
 	sector_t place;
 
-	for (attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
+	if (!again && !dmr_guard_write(t, t->unit))
+		return BLK_STS_IOERR;
+	for (attempt = 0; attempt < DMR_PLACE_ATTEMPTS; attempt++) {
 		if (!dmr_store_writable(&t->store) ||
 		    !dmr_store_alloc(&t->store, t->unit, t->unit, &place))
 			return BLK_STS_IOERR;
-		if (write_piece(t, bio, offset, t->unit, t->spare->bdev, place))
+		if (dmr_piece(t, bio, offset, t->unit, t->spare->bdev, place))
 			continue;
-		if (batch_add(b, main, place, t->unit))
+		if (dmr_batch_add(b, main, place, t->unit, again))
 			return BLK_STS_IOERR;
 		io->moved = true;
 		DMINFO_LIMIT("%pg: sectors %llu+%u moved to %llu of %pg", t->main->bdev,
@@ -147,19 +129,106 @@ static blk_status_t move_block(struct batch *b, struct bio *bio, sector_t offset
 	return BLK_STS_IOERR;
 }
 
-static blk_status_t write_blocks(struct batch *b, struct bio *bio, sector_t offset,
-				 sector_t sectors)
+static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t offset,
+				const struct dmr_place *place)
+{
+	struct block_device *bdev = place->on_spare ? t->spare->bdev : t->main->bdev;
+	blk_status_t status = dmr_piece(t, bio, offset, place->run, bdev, place->sector);
+
+	if (status)
+		return status;
+	if (place->on_spare)
+		atomic64_inc(&t->flush.written);
+	else
+		dmr_guard_relax(t);
+	return BLK_STS_OK;
+}
+
+/* What failed as a piece, block by block, wherever it is. */
+static blk_status_t write_blocks(struct dmr_batch *b, struct bio *bio, sector_t offset,
+				 const struct dmr_place *piece)
+{
+	struct dmr_target *t = b->target;
+	blk_status_t status = BLK_STS_OK;
+	struct dmr_place block = *piece;
+	sector_t done;
+
+	block.run = t->unit;
+	for (done = 0; done < piece->run && !status; done += t->unit) {
+		block.sector = piece->sector + done;
+		status = write_place(t, bio, offset + done, &block);
+		if (dmr_is_suspect(status))
+			status = move_block(b, bio, offset + done, piece->on_spare);
+	}
+	return status;
+}
+
+static bool same(struct page *const *a, struct page *const *b, sector_t sectors)
+{
+	unsigned int i, bytes = sectors << SECTOR_SHIFT;
+
+	for (i = 0; bytes; i++) {
+		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE);
+
+		if (memcmp(page_address(a[i]), page_address(b[i]), part))
+			return false;
+		bytes -= part;
+	}
+	return true;
+}
+
+/* Write to main and read back. A drive that reads from its cache is believed. */
+static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sector_t offset,
+				      sector_t sectors)
+{
+	struct page **data = t->mover.page, **back = data + PIECE_PAGES;
+	const sector_t sector = bio->bi_iter.bi_sector + offset;
+	struct block_device *main = t->main->bdev;
+	blk_status_t status;
+
+	dmr_copy_data(bio, offset, sectors, data);
+	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC | REQ_FUA, main, sector);
+	if (status)
+		return status;
+	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) || !same(data, back, sectors))
+		return BLK_STS_MEDIUM;
+	dmr_guard_relax(t);
+	return BLK_STS_OK;
+}
+
+/* What could not be read: a drive may say that it wrote it, and still not be able to read it. */
+static blk_status_t write_pending(struct dmr_batch *b, struct bio *bio, sector_t offset,
+				  sector_t sectors)
 {
 	struct dmr_target *t = b->target;
 	const sector_t end = offset + sectors;
-	blk_status_t status = BLK_STS_OK;
+	blk_status_t status = write_and_compare(t, bio, offset, sectors);
 
-	for (; offset < end && !status; offset += t->unit) {
-		status = write_piece(t, bio, offset, t->unit, t->main->bdev,
-				     bio->bi_iter.bi_sector + offset);
-		if (dmr_is_suspect(status))
-			status = move_block(b, bio, offset);
+	if (!status) {
+		/* If there is no memory for it they just stay pending. */
+		dmr_update_clear(&b->update, bio->bi_iter.bi_sector + offset, sectors);
+	} else if (dmr_is_suspect(status) && sectors == t->unit) {
+		status = move_block(b, bio, offset, false);
+	} else if (dmr_is_suspect(status)) {
+		for (status = BLK_STS_OK; offset < end && !status; offset += t->unit)
+			status = write_pending(b, bio, offset, t->unit);
 	}
+	return status;
+}
+
+static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t offset,
+			      const struct dmr_place *place)
+{
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	blk_status_t status;
+
+	if (place->pending && bio_op(bio) != REQ_OP_DISCARD)
+		return write_pending(b, bio, offset, place->run);
+	/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
+	io->moved |= place->on_spare;
+	status = write_place(b->target, bio, offset, place);
+	if (dmr_is_suspect(status) && bio_op(bio) != REQ_OP_DISCARD)
+		status = write_blocks(b, bio, offset, place);
 	return status;
 }
 
@@ -167,255 +236,103 @@ static blk_status_t write_blocks(struct batch *b, struct bio *bio, sector_t offs
  * Send a write again, each part to where it belongs by now: the map may have changed since it
  * went out, and earlier bios of this batch may have moved its sectors.
  */
-static blk_status_t rewrite(struct batch *b, struct bio *bio)
+static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 {
-	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	struct dmr_target *t = b->target;
-	const sector_t sectors = bio_sectors(bio);
+	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
+	const sector_t start = bio->bi_iter.bi_sector, sectors = bio_sectors(bio);
 	blk_status_t status = BLK_STS_OK;
 	struct dmr_place place;
 	sector_t offset;
 
-	if (READ_ONCE(t->store.failed))
+	/* What is still held now is so after a failure. */
+	if (dmr_flush_refuses(b->target) || dmr_overlaps_hold(b->target, start, start + sectors))
 		return BLK_STS_IOERR;
 	for (offset = 0; offset < sectors && !status; offset += place.run) {
-		dmr_update_lookup(&b->update, bio->bi_iter.bi_sector + offset,
-				  min_t(sector_t, sectors - offset, PIECE_SECTORS), &place);
-		status = write_piece(t, bio, offset, place.run,
-				     place.on_spare ? t->spare->bdev : t->main->bdev, place.sector);
-		/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
-		io->moved |= place.on_spare;
-		if (dmr_is_suspect(status) && !place.on_spare)
-			status = write_blocks(b, bio, offset, place.run);
+		dmr_update_lookup(&b->update, start + offset,
+				  discard ? sectors - offset :
+					    min_t(sector_t, sectors - offset, PIECE_SECTORS),
+				  &place);
+		status = write_run(b, bio, offset, &place);
 	}
 	return status;
 }
 
-static void end_write(struct bio *bio)
-{
-	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-
-	io->settled = true;
-	/* It comes to bio_endio() a second time; blk-rq-qos counts it once. */
-	bio_clear_flag(bio, BIO_QOS_THROTTLED);
-	bio_clear_flag(bio, BIO_QOS_MERGED);
-	bio_endio(bio);
-}
-
-static void rewrite_all(struct dmr_target *t, struct bio_list *writes)
+/* Returns the writes among @bios, sent again; the rest is settled. */
+static struct bio_list rewrite_all(struct dmr_batch *b, struct bio_list *bios)
 {
 	struct bio_list done = BIO_EMPTY_LIST;
-	struct batch b;
+	struct bio *bio;
+
+	while ((bio = bio_list_pop(bios))) {
+		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+
+		if (io->flush) {
+			dmr_flush_settle(b->target, bio);
+		} else if (bio_op(bio) == REQ_OP_READ) {
+			dmr_reader_settle(b->target, bio);
+		} else {
+			dmr_rewind(b->target, bio);
+			bio->bi_status = rewrite(b, bio);
+			bio_list_add(&done, bio);
+		}
+	}
+	return done;
+}
+
+static void serve_bios(struct dmr_target *t, struct bio_list *bios)
+{
+	struct bio_list done;
+	struct dmr_batch b;
 	struct bio *bio;
 	int r;
 
-	batch_begin(&b, t);
-	while ((bio = bio_list_pop(writes))) {
-		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-
-		bio->bi_iter = io->iter;
-		/* As if never sent: what is cloned from it must find its partition again. */
-		bio_set_dev(bio, t->main->bdev);
-		bio->bi_status = rewrite(&b, bio);
-		bio_list_add(&done, bio);
-	}
-	r = batch_end(&b);
+	dmr_batch_begin(&b, t);
+	done = rewrite_all(&b, bios);
+	r = dmr_batch_end(&b);
 	while ((bio = bio_list_pop(&done))) {
 		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 		if (r && io->moved)
 			bio->bi_status = BLK_STS_IOERR;
-		end_write(bio);
+		dmr_end(bio);
 	}
-}
-
-/* Named moves */
-
-static bool writers_left(struct dmr_target *t, u8 phase)
-{
-	unsigned long sum = 0;
-	int cpu;
-
-	/* A bio may be counted on one CPU and end on another: only the sum means something. */
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(t->writers.count[phase], cpu));
-	return sum;
-}
-
-/* From the return on, no write to the held sectors is in flight or goes out. */
-static void hold_sectors(struct dmr_target *t, struct dmr_hold *hold)
-{
-	u8 old = t->writers.phase;
-
-	rcu_assign_pointer(t->mover.hold, hold);
-	/*
-	 * Pairs with count_writer(): the phase is read before the hold, so that nobody who missed
-	 * the hold is counted in the new phase, which is not waited for.
-	 */
-	smp_store_release(&t->writers.phase, !old);
-	/* Whoever missed the hold has counted itself in the old phase by now. */
-	synchronize_rcu();
-	WRITE_ONCE(t->writers.awaited, true);
-	wait_event(t->writers.idle, !writers_left(t, old));
-	WRITE_ONCE(t->writers.awaited, false);
-}
-
-static void release_sectors(struct dmr_target *t)
-{
-	/* Unless a commit has failed: then everything is held. */
-	if (rcu_access_pointer(t->mover.hold) != &t->mover.everything)
-		RCU_INIT_POINTER(t->mover.hold, NULL);
-	synchronize_rcu();
-}
-
-static blk_status_t transfer(struct dmr_target *t, struct page *const *page, sector_t sectors,
-			     blk_opf_t opf, struct block_device *bdev, sector_t sector)
-{
-	struct bio *bio = bio_alloc_bioset(bdev, MOVE_PAGES, opf, GFP_NOIO, &t->mover.bios);
-	unsigned int i, bytes = sectors << SECTOR_SHIFT;
-	blk_status_t status;
-
-	bio->bi_iter.bi_sector = sector;
-	for (i = 0; bytes; i++) {
-		unsigned int part = min_t(unsigned int, bytes, PAGE_SIZE);
-
-		__bio_add_page(bio, page[i], part, 0);
-		bytes -= part;
-	}
-	submit_bio_wait(bio);
-	status = bio->bi_status;
-	bio_put(bio);
-	return status;
-}
-
-/* Copy untouched, held sectors to a fresh place and commit that. */
-static int move_held(struct dmr_target *t, struct page *const *page, sector_t sector,
-		     sector_t count)
-{
-	sector_t place, run;
-	struct batch b;
-	int r;
-
-	if (transfer(t, page, count, REQ_OP_READ, t->main->bdev, sector))
-		return -EIO;
-	run = dmr_store_alloc(&t->store, count, t->unit, &place);
-	if (run < count)
-		return run ? -EAGAIN : -ENOSPC;
-	if (transfer(t, page, count, REQ_OP_WRITE, t->spare->bdev, place))
-		return -EIO;
-	batch_begin(&b, t);
-	r = batch_add(&b, sector, place, count);
-	if (r) {
-		dmr_update_drop(&b.update);
-		return r;
-	}
-	return batch_end(&b);
-}
-
-/*
- * As move_held(), and block by block where that did not work. Goes on past errors; the first is
- * returned.
- */
-static int move_run(struct dmr_target *t, struct page *const *page, sector_t sector, sector_t count)
-{
-	struct dmr_hold hold = { .start = sector, .end = sector + count };
-	int r, result = 0;
-
-	hold_sectors(t, &hold);
-	r = move_held(t, page, sector, count);
-	if (r == -EIO || r == -EAGAIN) {
-		for (; sector < hold.end; sector += t->unit) {
-			r = move_held(t, page, sector, t->unit);
-			if (!result)
-				result = r;
-		}
-		r = result;
-	}
-	release_sectors(t);
-	return r;
-}
-
-static int serve_move(struct dmr_target *t, sector_t sector, sector_t count)
-{
-	struct page *page[MOVE_PAGES] = {};
-	const sector_t end = sector + count;
-	struct dmr_place place;
-	int r = 0, result = 0;
-	unsigned int i;
-
-	for (i = 0; i < MOVE_PAGES; i++) {
-		page[i] = alloc_page(GFP_NOIO);
-		if (!page[i])
-			result = -ENOMEM;
-	}
-	for (; sector < end && result != -ENOMEM; sector += place.run) {
-		if (READ_ONCE(t->mover.stopped)) {
-			result = -EBUSY;
-			break;
-		}
-		rcu_read_lock();
-		dmr_lookup(&t->extents, sector, min_t(sector_t, end - sector, MOVE_SECTORS),
-			   &place);
-		rcu_read_unlock();
-		if (place.on_spare)
-			continue;
-		r = dmr_store_reserve(&t->store);
-		if (!r)
-			r = move_run(t, page, sector, place.run);
-		if (r)
-			result = r;
-		if (r && r != -EIO)
-			break;
-	}
-	for (i = 0; i < MOVE_PAGES; i++)
-		if (page[i])
-			__free_page(page[i]);
-	return result;
-}
-
-int dmr_move(struct dmr_target *t, sector_t sector, sector_t count)
-{
-	struct move m = { .sector = sector, .count = count };
-	struct dmr_mover *v = &t->mover;
-	bool stopped;
-
-	init_completion(&m.done);
-	spin_lock_irq(&v->lock);
-	stopped = v->stopped;
-	if (!stopped) {
-		list_add_tail(&m.list, &v->moves);
-		queue_work(v->wq, &v->work);
-	}
-	spin_unlock_irq(&v->lock);
-	if (stopped)
-		return -EBUSY;
-	wait_for_completion(&m.done);
-	return m.result;
 }
 
 /* The worker */
 
+static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
+{
+	e->result = READ_ONCE(t->mover.stopped) ? -EBUSY : e->run(t, e);
+	if (e->waited_for)
+		complete(&e->done);
+	else
+		kfree(e);
+}
+
 static void mover_work(struct work_struct *work)
 {
 	struct dmr_target *t = container_of(work, struct dmr_target, mover.work);
+	/* The root and swap may be on this: nothing here may wait for their I/O. */
+	const unsigned int noio = memalloc_noio_save();
 	struct dmr_mover *v = &t->mover;
-	struct bio_list writes;
-	struct move *m;
+	struct dmr_errand *e;
+	struct bio_list bios;
 
 	spin_lock_irq(&v->lock);
-	writes = v->writes;
-	bio_list_init(&v->writes);
-	m = list_first_entry_or_null(&v->moves, struct move, list);
-	if (m)
-		list_del(&m->list);
+	bios = v->bios;
+	bio_list_init(&v->bios);
+	e = list_first_entry_or_null(&v->errands, struct dmr_errand, list);
+	if (e)
+		list_del(&e->list);
 	spin_unlock_irq(&v->lock);
 
-	rewrite_all(t, &writes);
-	if (m) {
-		m->result = serve_move(t, m->sector, m->count);
-		complete(&m->done);
+	serve_bios(t, &bios);
+	if (e) {
+		serve_errand(t, e);
 		queue_work(v->wq, &v->work);
 	}
+	dmr_report(t);
+	memalloc_noio_restore(noio);
 }
 
 /*
@@ -429,9 +346,45 @@ void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 	unsigned long flags;
 
 	spin_lock_irqsave(&v->lock, flags);
-	bio_list_add(&v->writes, bio);
+	bio_list_add(&v->bios, bio);
 	queue_work(v->wq, &v->work);
 	spin_unlock_irqrestore(&v->lock, flags);
+}
+
+void dmr_mover_kick(struct dmr_target *t)
+{
+	queue_work(t->mover.wq, &t->mover.work);
+}
+
+static bool queue_errand(struct dmr_mover *v, struct dmr_errand *e)
+{
+	unsigned long flags;
+	bool stopped;
+
+	spin_lock_irqsave(&v->lock, flags);
+	stopped = v->stopped;
+	if (!stopped) {
+		list_add_tail(&e->list, &v->errands);
+		queue_work(v->wq, &v->work);
+	}
+	spin_unlock_irqrestore(&v->lock, flags);
+	return !stopped;
+}
+
+int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e)
+{
+	init_completion(&e->done);
+	e->waited_for = true;
+	if (!queue_errand(&t->mover, e))
+		return -EBUSY;
+	wait_for_completion(&e->done);
+	return e->result;
+}
+
+void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e)
+{
+	if (!queue_errand(&t->mover, e))
+		kfree(e);
 }
 
 void dmr_mover_start(struct dmr_target *t)
@@ -456,31 +409,31 @@ void dmr_mover_drain(struct dmr_target *t)
 int dmr_mover_init(struct dmr_target *t)
 {
 	struct dmr_mover *v = &t->mover;
-	int r;
+	unsigned int i;
 
 	INIT_WORK(&v->work, mover_work);
 	spin_lock_init(&v->lock);
-	bio_list_init(&v->writes);
-	INIT_LIST_HEAD(&v->moves);
-	init_waitqueue_head(&t->writers.idle);
+	bio_list_init(&v->bios);
+	INIT_LIST_HEAD(&v->errands);
 	v->stopped = true;
-	v->everything.end = t->ti->len;
-
-	r = bioset_init(&v->bios, MOVE_PAGES, 0, BIOSET_NEED_BVECS);
-	if (r)
-		return r;
-	t->writers.count[0] = alloc_percpu(unsigned long);
-	t->writers.count[1] = alloc_percpu(unsigned long);
+	for (i = 0; i < ARRAY_SIZE(v->page); i++) {
+		v->page[i] = alloc_page(GFP_KERNEL);
+		if (!v->page[i])
+			return -ENOMEM;
+	}
 	v->wq = alloc_ordered_workqueue("dm-remap", WQ_MEM_RECLAIM);
-	return t->writers.count[0] && t->writers.count[1] && v->wq ? 0 : -ENOMEM;
+	return v->wq ? 0 : -ENOMEM;
 }
 
 /* Also after a dmr_mover_init() that failed or was never called: everything is zero then. */
 void dmr_mover_exit(struct dmr_target *t)
 {
-	if (t->mover.wq)
-		destroy_workqueue(t->mover.wq);
-	free_percpu(t->writers.count[0]);
-	free_percpu(t->writers.count[1]);
-	bioset_exit(&t->mover.bios);
+	struct dmr_mover *v = &t->mover;
+	unsigned int i;
+
+	if (v->wq)
+		destroy_workqueue(v->wq);
+	for (i = 0; i < ARRAY_SIZE(v->page); i++)
+		if (v->page[i])
+			__free_page(v->page[i]);
 }

@@ -14,6 +14,12 @@
 
 #define ALL_COPIES ((1 << DMR_COPIES) - 1)
 
+/*
+ * Entries that new remaps fill a table block with. The rest is for those that are cut when a place
+ * on the spare goes bad and a part of them moves on.
+ */
+#define FILL_ENTRIES (DMR_BLOCK_ENTRIES - 8)
+
 int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 {
 	int r;
@@ -259,12 +265,22 @@ sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int uni
 		if (run >= skip + unit) {
 			*start = at + skip;
 			run = min_t(u64, round_down(run - skip, unit), sectors);
-			s->cursor = *start + run;
+			WRITE_ONCE(s->cursor, *start + run);
 			return run;
 		}
 		from = at + run;
 	}
 	return 0;
+}
+
+static u32 entries(const struct dmr_store *s, u32 table)
+{
+	return le32_to_cpu(s->table[table]->header.count);
+}
+
+static bool is_full(const struct dmr_store *s)
+{
+	return entries(s, s->fill) >= FILL_ENTRIES;
 }
 
 int dmr_store_reserve(struct dmr_store *s)
@@ -273,24 +289,38 @@ int dmr_store_reserve(struct dmr_store *s)
 		return -EROFS;
 	if (!dmr_store_writable(s))
 		return -EIO;
-	if (le32_to_cpu(s->table[s->fill]->header.count) < DMR_BLOCK_ENTRIES ||
-	    s->fill + 1 < s->tables)
+	if (!is_full(s) || s->fill + 1 < s->tables)
 		return 0;
 	return extend_table(s);
 }
 
 void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
 {
-	u32 count = le32_to_cpu(s->table[s->fill]->header.count);
+	u32 count;
 
-	if (!dmr_table_insert(s->table[s->fill], main, spare, sectors)) {
-		dmr_table_insert(s->table[++s->fill], main, spare, sectors);
-		count = 0;
-	}
+	if (is_full(s))
+		s->fill++;
+	count = entries(s, s->fill);
+	dmr_table_insert(s->table[s->fill], main, spare, sectors);
 	s->dirty = min(s->dirty, s->fill);
-	count = le32_to_cpu(s->table[s->fill]->header.count) - count;
-	WRITE_ONCE(s->extents, s->extents + count);
+	WRITE_ONCE(s->extents, s->extents + entries(s, s->fill) - count);
 	WRITE_ONCE(s->remapped, s->remapped + sectors);
+}
+
+int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
+{
+	u32 i, count;
+
+	for (i = 0; i <= s->fill && !dmr_table_holds(s->table[i], main, sectors); i++)
+		;
+	if (WARN_ON_ONCE(i > s->fill))
+		return -EINVAL;
+	count = entries(s, i);
+	if (!dmr_table_replace(s->table[i], main, spare, sectors))
+		return -ENOSPC;
+	s->dirty = min(s->dirty, i);
+	WRITE_ONCE(s->extents, s->extents + entries(s, i) - count);
+	return 0;
 }
 
 /* Give the changed table blocks their new generation; the superblock's digest follows. */
@@ -387,5 +417,18 @@ int dmr_store_commit(struct dmr_store *s)
 failed:
 	DMERR("%pg: commit of generation %llu failed (%d)", s->bdev, s->generation, r);
 	s->failed = true;
+	return r;
+}
+
+int dmr_store_save(struct dmr_store *s)
+{
+	int r;
+
+	if (s->read_only)
+		return -EROFS;
+	if (!dmr_store_writable(s))
+		return -EIO;
+	r = dmr_super_commit(s);
+	s->failed |= r != 0;
 	return r;
 }

@@ -77,8 +77,23 @@ int dmr_store_reserve(struct dmr_store *s);
 /* Enter a remap for the next commit, into the room that was reserved. */
 void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
 
+/*
+ * Lead sectors of main that were added before, all in one go, to another place from the next commit
+ * on. -ENOSPC, and nothing is changed, if the table block that holds them has no room.
+ */
+int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
+
 /* Make everything added stable in DMR_SAFE_COPIES or more. See store.c for the order. */
 int dmr_store_commit(struct dmr_store *s);
+
+/* Write the superblock anew. -EROFS, -EIO as dmr_store_commit(). */
+int dmr_store_save(struct dmr_store *s);
+
+/* Replacement sectors that were never given out. */
+static inline u64 dmr_store_free(const struct dmr_store *s)
+{
+	return dmr_data_left(&s->layout, READ_ONCE(s->cursor));
+}
 
 static inline unsigned int dmr_store_valid_copies(const struct dmr_store *s)
 {

@@ -240,7 +240,7 @@ static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 co
 
 	dmr_update_begin(&u, x);
 	for (i = 0; i < count && !r; i++) {
-		r = dmr_update_add(&u, le64_to_cpu(entry[i].main), le64_to_cpu(entry[i].spare),
+		r = dmr_update_set(&u, le64_to_cpu(entry[i].main), le64_to_cpu(entry[i].spare),
 				   le32_to_cpu(entry[i].sectors));
 		if (i % DMR_BLOCK_ENTRIES == 0) {
 			dmr_update_publish(&u);

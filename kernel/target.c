@@ -4,57 +4,40 @@
  */
 #include <linux/blkdev.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uuid.h>
 
 #include "target.h"
 
-void dmr_redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place *place)
+/* Bios kept back for what is sent again, so that it gets on when memory is short. */
+#define RESERVED_BIOS 16
+
+/* One write-zeroes at most, as it may have to be sent again as writes. */
+#define ZEROES_SECTORS 32768
+
+static void redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place *place)
 {
 	bio_set_dev(bio, place->on_spare ? t->spare->bdev : t->main->bdev);
 	bio->bi_iter.bi_sector = place->sector;
-}
-
-/* Under rcu_read_lock(), which the mover's waits rely on. True if the write has to wait. */
-static bool count_writer(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
-{
-	/* Pairs with hold_sectors(): whoever sees the new phase sees the hold, too. */
-	u8 phase = smp_load_acquire(&t->writers.phase);
-	const struct dmr_hold *hold = rcu_dereference(t->mover.hold);
-	sector_t start = bio->bi_iter.bi_sector;
-
-	if (unlikely(hold) && start < hold->end && bio_end_sector(bio) > hold->start) {
-		if (start >= hold->start) {
-			if (bio_end_sector(bio) > hold->end)
-				dm_accept_partial_bio(bio, hold->end - start);
-			return true;
-		}
-		dm_accept_partial_bio(bio, hold->start - start);
-	}
-	io->phase = phase;
-	io->counted = true;
-	this_cpu_inc(*t->writers.count[phase]);
-	return false;
 }
 
 static int remap_map(struct dm_target *ti, struct bio *bio)
 {
 	struct dmr_target *t = ti->private;
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	const bool write = op_is_write(bio_op(bio));
 	struct dmr_place place;
 
 	io->counted = false;
+	io->flush = false;
 	io->moved = false;
 	io->settled = false;
-	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
-		/* An empty flush, for each device one: dm core splits off the data. */
-		bio_set_dev(bio, dm_bio_get_target_bio_nr(bio) ? t->spare->bdev : t->main->bdev);
-		io->settled = true;
-		return DM_MAPIO_REMAPPED;
-	}
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
+		return dmr_flush_map(t, bio, io);
 
 	rcu_read_lock();
-	if (op_is_write(bio_op(bio)) && count_writer(t, bio, io)) {
+	if (write && unlikely(!dmr_writer_begin(t, bio, io))) {
 		rcu_read_unlock();
 		io->iter = bio->bi_iter;
 		dmr_mover_take(t, bio);
@@ -63,21 +46,52 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	dmr_lookup(&t->extents, bio->bi_iter.bi_sector, bio_sectors(bio), &place);
 	rcu_read_unlock();
 
+	if (unlikely(bio_op(bio) == REQ_OP_WRITE_ZEROES))
+		place.run = min_t(sector_t, place.run, ZEROES_SECTORS);
 	if (place.run < bio_sectors(bio))
 		dm_accept_partial_bio(bio, place.run);
 	io->iter = bio->bi_iter;
-	dmr_redirect(t, bio, &place);
+	io->on_spare = place.on_spare;
+	if (unlikely(place.pending) && write && bio_op(bio) != REQ_OP_DISCARD) {
+		dmr_writer_end(t, io);
+		dmr_mover_take(t, bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	if (unlikely(place.on_spare) && bio_op(bio) == REQ_OP_DISCARD &&
+	    !bdev_max_discard_sectors(t->spare->bdev)) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	redirect(t, bio, &place);
 	return DM_MAPIO_REMAPPED;
 }
 
-static void uncount_writer(struct dmr_target *t, struct dmr_io *io)
+static void note_write(struct dmr_target *t, const struct dmr_io *io)
 {
-	io->counted = false;
-	this_cpu_dec(*t->writers.count[io->phase]);
-	/* Pairs with the barrier of prepare_to_wait() in the mover. */
-	smp_mb();
-	if (unlikely(READ_ONCE(t->writers.awaited)))
-		wake_up(&t->writers.idle);
+	if (unlikely(io->on_spare))
+		atomic64_inc(&t->flush.written);
+	else
+		dmr_guard_relax(t);
+}
+
+/* A bio has failed: who deals with that? */
+static int failed(struct dmr_target *t, struct bio *bio, blk_status_t error)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		if (!dmr_read_failed(error, bio))
+			return DM_ENDIO_DONE;
+		dmr_reader_take(t, bio);
+		return DM_ENDIO_INCOMPLETE;
+	case REQ_OP_WRITE:
+	case REQ_OP_WRITE_ZEROES:
+		if (!dmr_is_suspect(error))
+			return DM_ENDIO_DONE;
+		dmr_mover_take(t, bio);
+		return DM_ENDIO_INCOMPLETE;
+	default:
+		return DM_ENDIO_DONE;
+	}
 }
 
 static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
@@ -85,13 +99,16 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	struct dmr_target *t = ti->private;
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
-	if (io->counted)
-		uncount_writer(t, io);
-	if (likely(!*error) || io->settled || bio_op(bio) != REQ_OP_WRITE ||
-	    !dmr_is_suspect(*error))
+	if (io->counted) {
+		dmr_writer_end(t, io);
+		if (likely(!*error))
+			note_write(t, io);
+	}
+	if (unlikely(io->flush) && !io->settled)
+		return dmr_flush_end(t, bio, io, *error);
+	if (likely(!*error) || io->settled)
 		return DM_ENDIO_DONE;
-	dmr_mover_take(t, bio);
-	return DM_ENDIO_INCOMPLETE;
+	return failed(t, bio, *error);
 }
 
 static int get_devices(struct dmr_target *t, char **argv)
@@ -135,6 +152,19 @@ static int check_devices(struct dmr_target *t)
 	return -EINVAL;
 }
 
+static int parse_pair(struct dmr_target *t, const char *name, const char *value)
+{
+	uuid_t uuid;
+
+	if (strcmp(name, "uuid"))
+		return dmr_param_set(t, name, value);
+	if (uuid_parse(value, &uuid))
+		return -EINVAL;
+	export_uuid(t->uuid, &uuid);
+	t->has_uuid = true;
+	return 0;
+}
+
 static int parse_options(struct dmr_target *t, unsigned int argc, char **argv)
 {
 	struct dm_target *ti = t->ti;
@@ -148,23 +178,18 @@ static int parse_options(struct dmr_target *t, unsigned int argc, char **argv)
 	for (argv++; count; argv++, count--) {
 		if (!strcmp(*argv, "no_repair")) {
 			t->store.no_repair = true;
-		} else if (!strcmp(*argv, "uuid") && count > 1) {
-			uuid_t uuid;
-
-			argv++;
-			count--;
-			if (uuid_parse(*argv, &uuid))
-				goto invalid;
-			export_uuid(t->uuid, &uuid);
-			t->has_uuid = true;
-		} else {
-			goto invalid;
+			continue;
 		}
+		if (count < 2 || parse_pair(t, argv[0], argv[1]))
+			goto invalid;
+		argv++;
+		count--;
 	}
 	return 0;
 
 invalid:
-	ti->error = "Invalid optional arguments: [<#args> [uuid <set uuid>] [no_repair]]";
+	ti->error =
+		"Invalid optional arguments: [<#args> [uuid <set uuid>] [no_repair] [low_water|give_up|budget <number>]...]";
 	return -EINVAL;
 }
 
@@ -190,7 +215,10 @@ static int check_identity(struct dmr_target *t)
 
 static void target_free(struct dmr_target *t)
 {
+	dmr_reader_exit(t);
 	dmr_mover_exit(t);
+	dmr_holds_exit(t);
+	bioset_exit(&t->bios);
 	dmr_extents_exit(&t->extents);
 	if (t->store.bdev)
 		dmr_store_exit(&t->store);
@@ -199,6 +227,24 @@ static void target_free(struct dmr_target *t)
 	if (t->main)
 		dm_put_device(t->ti, t->main);
 	kfree(t);
+}
+
+/* -ENOMEM. */
+static int init_parts(struct dmr_target *t)
+{
+	int r;
+
+	dmr_flush_init(t);
+	r = dmr_extents_init(&t->extents, t->ti->len);
+	if (!r)
+		r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
+	if (!r)
+		r = dmr_holds_init(t);
+	if (!r)
+		r = dmr_mover_init(t);
+	if (!r)
+		r = dmr_reader_init(t);
+	return r;
 }
 
 static int target_init(struct dmr_target *t, unsigned int argc, char **argv)
@@ -221,9 +267,8 @@ static int target_init(struct dmr_target *t, unsigned int argc, char **argv)
 			ti->error = "Spare device is too small";
 		return r;
 	}
-	r = dmr_extents_init(&t->extents, ti->len);
-	if (!r)
-		r = dmr_mover_init(t);
+	dmr_params_default(t);
+	r = init_parts(t);
 	if (r)
 		return r;
 
@@ -252,6 +297,7 @@ static int remap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		return -ENOMEM;
 	}
 	t->ti = ti;
+	INIT_LIST_HEAD(&t->holds);
 	r = target_init(t, argc, argv);
 	if (r) {
 		target_free(t);
@@ -260,6 +306,10 @@ static int remap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->private = t;
 	ti->num_flush_bios = 2;
 	ti->flush_supported = true;
+	ti->num_write_zeroes_bios = 1;
+	ti->num_discard_bios = 1;
+	/* A discard of what is on a spare that knows none is not worth refusing all of them. */
+	ti->discards_supported = bdev_max_discard_sectors(t->main->bdev);
 	ti->per_io_data_size = sizeof(struct dmr_io);
 	return 0;
 }
@@ -293,6 +343,15 @@ static int format(struct dmr_target *t)
 	return dmr_store_format(&t->store, &n);
 }
 
+static int load(struct dmr_target *t)
+{
+	int r = dmr_store_identify(&t->store, t->has_uuid ? t->uuid : NULL);
+
+	if (r == 1)
+		return t->store.read_only ? -EROFS : format(t);
+	return r ? r : dmr_store_load(&t->store, &t->extents);
+}
+
 /*
  * The table is read here and not in the constructor: a reload runs the constructor while the
  * old mapping still commits.
@@ -300,21 +359,22 @@ static int format(struct dmr_target *t)
 static int remap_preresume(struct dm_target *ti)
 {
 	struct dmr_target *t = ti->private;
+	unsigned int noio;
 	int r;
 
 	if (t->loaded)
 		return 0;
 	t->store.read_only = get_disk_ro(dm_disk(dm_table_get_md(ti->table)));
-	r = dmr_store_identify(&t->store, t->has_uuid ? t->uuid : NULL);
-	if (r == 1)
-		r = t->store.read_only ? -EROFS : format(t);
-	else if (!r)
-		r = dmr_store_load(&t->store, &t->extents);
+	/* The device is still suspended: memory may not be written out to it. */
+	noio = memalloc_noio_save();
+	r = load(t);
+	memalloc_noio_restore(noio);
 	if (r) {
 		DMERR("%pg: cannot load the remap table (%d)", t->spare->bdev, r);
 		return r;
 	}
 	t->loaded = true;
+	t->reported = dmr_health(t);
 	return 0;
 }
 
@@ -329,9 +389,11 @@ static void remap_presuspend_undo(struct dm_target *ti)
 	dmr_mover_start(ti->private);
 }
 
-/* dm core has waited for all its bios by now, so nothing new comes to the mover. */
+/* dm core has waited for all its bios by now, so nothing new comes to the workers. */
 static void remap_postsuspend(struct dm_target *ti)
 {
+	dmr_sysfs_remove(ti->private);
+	dmr_reader_drain(ti->private);
 	dmr_mover_drain(ti->private);
 }
 
@@ -346,12 +408,23 @@ static int remap_iterate_devices(struct dm_target *ti, iterate_devices_callout_f
 static void remap_resume(struct dm_target *ti)
 {
 	dmr_mover_start(ti->private);
+	dmr_sysfs_add(ti->private);
+}
+
+/* The spare stands in for sectors of main: what main likes is what counts. */
+static void remap_io_hints(struct dm_target *ti, struct queue_limits *limits)
+{
+	struct dmr_target *t = ti->private;
+
+	limits->physical_block_size = bdev_physical_block_size(t->main->bdev);
+	limits->io_min = bdev_io_min(t->main->bdev);
+	limits->io_opt = bdev_io_opt(t->main->bdev);
 }
 
 static struct target_type remap_target = {
 	.name = "remap",
 	.version = { 0, 1, 0 },
-	.features = DM_TARGET_SINGLETON,
+	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
 	.module = THIS_MODULE,
 	.ctr = remap_ctr,
 	.dtr = remap_dtr,
@@ -365,6 +438,7 @@ static struct target_type remap_target = {
 	.status = dmr_status,
 	.message = dmr_message,
 	.iterate_devices = remap_iterate_devices,
+	.io_hints = remap_io_hints,
 };
 
 static int __init remap_init(void)

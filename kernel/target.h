@@ -8,6 +8,7 @@
 #include <linux/bio.h>
 #include <linux/device-mapper.h>
 #include <linux/percpu.h>
+#include <linux/sysfs.h>
 
 #include "extents.h"
 #include "store.h"
@@ -15,14 +16,29 @@
 #define DM_MSG_PREFIX "remap"
 
 struct dmr_target;
+struct dmr_sysfs;
+
+/* A range of main, with others like it. */
+struct dmr_range {
+	struct list_head list;
+	struct rcu_head rcu;
+	sector_t start;
+	sector_t end;
+};
 
 /* With each bio, from map to its end. */
 struct dmr_io {
-	struct bvec_iter iter; /* what was sent down, to send it again in pieces */
+	union {
+		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
+		s64 written; /* a flush of the spare: writes that it makes stable */
+	};
+	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
 	u8 phase; /* of the writers it is counted among */
 	bool counted; /* is a write in flight */
+	bool on_spare; /* was sent there */
+	bool flush; /* is an empty flush */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
-	bool settled; /* the mover has given its last word */
+	bool settled; /* nothing more can be done for it */
 };
 
 /*
@@ -36,24 +52,59 @@ struct dmr_writers {
 	wait_queue_head_t idle;
 };
 
-/* Sectors of main that the mover reads and is about to move: writes to them wait. */
-struct dmr_hold {
-	sector_t start;
-	sector_t end;
+/* flush.c: which device has something to flush, and flushes that failed. */
+struct dmr_flush {
+	atomic64_t written; /* writes that ended well on the spare */
+	atomic64_t flushed; /* of these, how many are stable for sure */
+	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
+	bool owed; /* no write was told yet */
+	struct dmr_range everything; /* held while one of these is set */
 };
 
-/* relocate.c: what happens to a failed write, and to sectors that somebody wants moved. */
+/* guard.c: what keeps a broken main from eating the spare. */
+struct dmr_guard {
+	bool doubt; /* a write to main has failed, and none has succeeded since */
+	bool gone; /* main could not be read either, */
+	unsigned long probed; /* when that was tried; jiffies */
+	u64 row; /* blocks that failed since .doubt */
+	u64 spent; /* sectors moved by ourselves in the minute that began at .minute */
+	unsigned long minute; /* jiffies */
+};
+
+/* What "set" and the arguments of the table change; 0 switches a limit off. */
+enum dmr_param {
+	DMR_LOW_WATER, /* free sectors on the spare, below which the set is degraded */
+	DMR_GIVE_UP, /* blocks of main that may fail in a row */
+	DMR_BUDGET, /* sectors of main that may be moved in a minute without being told to */
+	DMR_PARAMS,
+};
+
+/* relocate.c: what happens to a failed write, and all else that changes the table. */
 struct dmr_mover {
 	struct workqueue_struct *wq;
 	struct work_struct work;
-	struct bio_set bios;
+	struct page *page[32]; /* what is on its way from main to the spare */
 	spinlock_t lock; /* of the following three; taken in end_io, so irqs off */
-	struct bio_list writes; /* that main refused, or that ran into a hold */
-	struct list_head moves; /* struct move */
-	bool stopped; /* suspended: takes no moves */
-	struct dmr_hold __rcu *hold; /* NULL: nothing is held; set by the worker */
-	struct dmr_hold everything; /* held for good once a commit has failed */
+	struct bio_list bios; /* that need it: see dmr_mover_take() */
+	struct list_head errands;
+	bool stopped; /* suspended: takes no errands */
 };
+
+/* Fresh places tried for one block before the spare itself is taken to be broken. */
+#define DMR_PLACE_ATTEMPTS 8
+
+#define DMR_MOVE_SECTORS (32 * DMR_BLOCK_SECTORS) /* that fit dmr_mover.page */
+
+/* reread.c: what happens to a failed read. */
+struct dmr_reader {
+	struct workqueue_struct *wq;
+	struct work_struct work;
+	spinlock_t lock; /* taken in end_io, so irqs off */
+	struct bio_list bios;
+	struct page *page; /* to see whether main can be read at all */
+};
+
+enum dmr_health { DMR_HEALTH_OK, DMR_HEALTH_DEGRADED, DMR_HEALTH_FAILING };
 
 struct dmr_target {
 	struct dm_target *ti;
@@ -63,41 +114,245 @@ struct dmr_target {
 	bool loaded; /* the table has been read, at the first resume */
 	bool has_uuid; /* .uuid is the only set that will do */
 	u8 uuid[DMR_UUID_SIZE];
+	u64 param[DMR_PARAMS];
+	u8 chosen; /* bit per parameter: not the default */
 	struct dmr_extents extents;
 	struct dmr_store store;
 	struct dmr_writers writers;
+	struct list_head holds; /* struct dmr_range, RCU: writes to them go to the mover */
+	struct bio_set bios; /* pieces of what is sent again */
+	struct dmr_flush flush;
+	struct dmr_guard guard;
 	struct dmr_mover mover;
+	struct dmr_reader reader;
+	struct dmr_sysfs *sysfs; /* NULL while suspended */
+	enum dmr_health reported;
+	bool reported_pending;
 };
+
+/* hold.c */
+
+/* Add a range to a list, or to its last one if it continues that. -ENOMEM. */
+int dmr_ranges_add(struct list_head *ranges, sector_t start, sector_t sectors);
+void dmr_ranges_free(struct list_head *ranges);
+
+/* -ENOMEM. */
+int dmr_holds_init(struct dmr_target *t);
+void dmr_holds_exit(struct dmr_target *t);
+
+/*
+ * True if @bio has to wait for the mover. One that is held in part only is cut, so that what is left
+ * of it is held as a whole, or not at all; dm core sends the rest. Under rcu_read_lock().
+ */
+bool dmr_held(struct dmr_target *t, struct bio *bio);
+/* True if a part of [@start, @end) is held. By the mover, which alone changes the holds. */
+bool dmr_overlaps_hold(struct dmr_target *t, sector_t start, sector_t end);
+
+void dmr_hold(struct dmr_target *t, struct dmr_range *range);
+/* Return once no write that was sent before the ranges were held is in flight. Sleeps. */
+void dmr_drain_writers(struct dmr_target *t);
+/* Return once nobody looks at @range. Sleeps. */
+void dmr_release(struct dmr_range *range);
+/* Hold for good what a failed commit may or may not have moved; of a dmr_batch. */
+void dmr_refuse(struct dmr_target *t, struct list_head *ranges);
+/* Until the table was loaded again. */
+void dmr_forget_refused(struct dmr_target *t);
+
+/*
+ * Count a write in, unless it has to wait for the mover: then false. Under rcu_read_lock(), which
+ * the waits of the mover rely on.
+ */
+static inline bool dmr_writer_begin(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
+{
+	/* Pairs with dmr_drain_writers(): whoever sees the new phase sees the hold, too. */
+	u8 phase = smp_load_acquire(&t->writers.phase);
+
+	if (unlikely(!list_empty(&t->holds)) && dmr_held(t, bio))
+		return false;
+	io->phase = phase;
+	io->counted = true;
+	this_cpu_inc(*t->writers.count[phase]);
+	return true;
+}
+
+static inline void dmr_writer_end(struct dmr_target *t, struct dmr_io *io)
+{
+	io->counted = false;
+	this_cpu_dec(*t->writers.count[io->phase]);
+	/* Pairs with the barrier of prepare_to_wait() in dmr_drain_writers(). */
+	smp_mb();
+	if (unlikely(READ_ONCE(t->writers.awaited)))
+		wake_up(&t->writers.idle);
+}
+
+/* piece.c: parts of a bio, and of pages, sent and waited for. */
+
+/* True if a write that ended with @status may have met a bad sector. */
+bool dmr_is_suspect(blk_status_t status);
+/* Make a bio that was sent what it was before, so that it, or pieces of it, can be sent again. */
+void dmr_rewind(struct dmr_target *t, struct bio *bio);
+
+/*
+ * Send @sectors of @bio, from @offset sectors into it, to @sector of @bdev. What a write-zeroes asks
+ * for is written: at most DMR_MOVE_SECTORS.
+ */
+blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, sector_t sectors,
+		       struct block_device *bdev, sector_t sector);
+/* Read or write @sectors of pages, from @offset sectors into them. */
+blk_status_t dmr_transfer(struct dmr_target *t, struct page *const *page, sector_t offset,
+			  sector_t sectors, blk_opf_t opf, struct block_device *bdev,
+			  sector_t sector);
+/* Copy what a write would put down to pages. */
+void dmr_copy_data(struct bio *bio, sector_t offset, sector_t sectors, struct page *const *page);
+/* End a bio that was taken from its end_io, with its bi_status. */
+void dmr_end(struct bio *bio);
+
+/* flush.c */
+
+void dmr_flush_init(struct dmr_target *t);
+/* An empty flush, for each device one: dm core splits off the data. */
+int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
+/* What remap_end_io() returns for it. */
+int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error);
+/* The same in the mover, for what dmr_flush_end() passed on. */
+void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
+/* True if a write has to fail for a flush that failed. By the mover. */
+bool dmr_flush_refuses(struct dmr_target *t);
+
+/* guard.c */
+
+/*
+ * True if @sectors of main, a block that has just failed to be written, or that was read with
+ * trouble, may be moved now. They count as moved. By the mover.
+ */
+bool dmr_guard_write(struct dmr_target *t, unsigned int sectors);
+bool dmr_guard_read(struct dmr_target *t, unsigned int sectors);
+/* True if no block of main can be read, into @page. Sleeps. */
+bool dmr_main_gone(struct dmr_target *t, struct page *page);
+/* True if nothing would be moved, for one of the reasons above. */
+bool dmr_guard_stops(const struct dmr_target *t);
+/* A write to main has ended well. In any context. */
+static inline void dmr_guard_relax(struct dmr_target *t);
+
+/* relocate.c */
 
 /* -ENOMEM. */
 int dmr_mover_init(struct dmr_target *t);
 void dmr_mover_exit(struct dmr_target *t);
 void dmr_mover_start(struct dmr_target *t);
-/* Refuse moves from now on, and end those that wait or run. Failed writes are still taken. */
+/* Refuse errands from now on, and end those that wait or run. Bios are still taken. */
 void dmr_mover_stop(struct dmr_target *t);
 /* Wait until nothing is queued or running, after dmr_mover_stop(). */
 void dmr_mover_drain(struct dmr_target *t);
-
-/* True if a write that ended with @status may have met a bad sector. */
-bool dmr_is_suspect(blk_status_t status);
-
-/* Take over a write as dmr_io.iter describes it, in any context. The mover ends the bio. */
-void dmr_mover_take(struct dmr_target *t, struct bio *bio);
+/* Have the mover look whether there is something to report. In any context, before a drain. */
+void dmr_mover_kick(struct dmr_target *t);
 
 /*
- * Move [@sector, @sector + @count) of main to the spare, with its data. What was moved before
- * stays where it is. Sleeps until done. -EIO if some sectors could not be read (they stay) or the
+ * Hand over, in any context, a write as dmr_io.iter describes it, a read with unreadable blocks, or
+ * a flush to settle. The mover ends it.
+ */
+void dmr_mover_take(struct dmr_target *t, struct bio *bio);
+
+/* Something else to be done by the mover, between its batches. */
+struct dmr_errand {
+	struct list_head list;
+	struct completion done;
+	int (*run)(struct dmr_target *t, struct dmr_errand *e); /* returns .result */
+	sector_t sector;
+	sector_t count;
+	int result;
+	bool waited_for; /* else it is freed when done */
+};
+
+/* Run @e and return its result; -EBUSY while suspended. Sleeps until done. */
+int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e);
+/* Run @e, which kmalloc() has made, some time; it may be dropped. In any context. */
+void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
+
+/* What moved since the last commit. */
+struct dmr_batch {
+	struct dmr_target *target;
+	struct dmr_update update;
+	struct list_head ranges; /* struct dmr_range: what was moved */
+	bool moved;
+};
+
+void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
+/*
+ * Enter a range, inside one region of the map, whose data is on the spare. @again: it is one block,
+ * which was on the spare before. The batch is unchanged if this fails: -ENOMEM, or as
+ * dmr_store_reserve() and dmr_store_replace().
+ */
+int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again);
+/* Make it stable and visible. After an error its sectors take no writes any more. */
+int dmr_batch_end(struct dmr_batch *b);
+
+/* move.c: errands */
+
+/*
+ * Move [.sector, .sector + .count) of main to the spare, with its data. What was moved before
+ * stays where it is. -EIO if some sectors could not be read (they stay, and are pending) or the
  * move is not safe, -ENOSPC, -EROFS, -EBUSY while suspended.
  */
-int dmr_move(struct dmr_target *t, sector_t sector, sector_t count);
+int dmr_move(struct dmr_target *t, struct dmr_errand *e);
+/* The same for sectors that were read with trouble, as far as the guard allows. */
+int dmr_rescue(struct dmr_target *t, struct dmr_errand *e);
 
-/* target.c: send @bio to where its sectors, all in one run of @place, are. */
-void dmr_redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place *place);
+/* reread.c */
+
+/* -ENOMEM. */
+int dmr_reader_init(struct dmr_target *t);
+void dmr_reader_exit(struct dmr_target *t);
+void dmr_reader_drain(struct dmr_target *t);
+/* Take over a failed read as dmr_io.iter describes it, in any context. The reader ends the bio. */
+void dmr_reader_take(struct dmr_target *t, struct bio *bio);
+/* Make pending what the reader could not read, and end the bio. By the mover. */
+void dmr_reader_settle(struct dmr_target *t, struct bio *bio);
+/* True if the reader should be given a read that has ended with @status. */
+bool dmr_read_failed(blk_status_t status, const struct bio *bio);
+
+/* restore.c: errands */
+
+/* Load the table from the spare again, as at activation. Only what a failed commit left open may differ. */
+int dmr_restore(struct dmr_target *t, struct dmr_errand *e);
+/* Write the superblock anew. */
+int dmr_save(struct dmr_target *t, struct dmr_errand *e);
+
+/* health.c */
+
+enum dmr_health dmr_health(const struct dmr_target *t);
+const char *dmr_health_text(enum dmr_health health);
+const char *dmr_mode_text(const struct dmr_target *t);
+/* Raise an event if the health has changed. By the mover. */
+void dmr_report(struct dmr_target *t);
+
+/* param.c */
+
+/* What nobody has chosen, for a spare of the store's size. */
+void dmr_params_default(struct dmr_target *t);
+/* -EINVAL: no such parameter, or no number. */
+int dmr_param_set(struct dmr_target *t, const char *name, const char *value);
+/* The name of a chosen parameter, else NULL. */
+const char *dmr_param_chosen(const struct dmr_target *t, enum dmr_param p);
+
+/* sysfs.c: <disk>/remap/. Errors are logged: nothing depends on it. */
+
+void dmr_sysfs_add(struct dmr_target *t);
+void dmr_sysfs_remove(struct dmr_target *t);
 
 /* control.c: the target_type's answers to questions. */
+
 void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_flags, char *result,
 		unsigned int maxlen);
 int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		unsigned int maxlen);
+
+static inline void dmr_guard_relax(struct dmr_target *t)
+{
+	if (unlikely(READ_ONCE(t->guard.doubt))) {
+		WRITE_ONCE(t->guard.doubt, false);
+		dmr_mover_kick(t);
+	}
+}
 
 #endif

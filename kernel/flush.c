@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Flushes: main is always flushed, the spare if a write has ended there since its last flush.
+ *
+ * dm core takes a flush with data apart and sends the data also if the flush has failed. The data
+ * is often the block that makes a journal's transaction valid, so a failed flush is told to writes,
+ * too: they fail until the device was flushed, at least one of them.
+ */
+#include "target.h"
+
+#define SPARE 1 /* number of its flush */
+
+int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
+{
+	io->flush = true;
+	io->on_spare = dm_bio_get_target_bio_nr(bio) == SPARE;
+	/* What is to be stable has ended, and was counted, before this flush was sent. */
+	io->written = atomic64_read(&t->flush.written);
+	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed)) {
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	bio_set_dev(bio, io->on_spare ? t->spare->bdev : t->main->bdev);
+	return DM_MAPIO_REMAPPED;
+}
+
+int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error)
+{
+	s64 flushed = atomic64_read(&t->flush.flushed);
+
+	if (!error && io->on_spare)
+		while (flushed < io->written &&
+		       !atomic64_try_cmpxchg(&t->flush.flushed, &flushed, io->written))
+			;
+	if (likely(!error && !(READ_ONCE(t->flush.failed) & 1 << io->on_spare)))
+		return DM_ENDIO_DONE;
+	dmr_mover_take(t, bio);
+	return DM_ENDIO_INCOMPLETE;
+}
+
+static bool latched(const struct dmr_target *t)
+{
+	return t->flush.failed || t->flush.owed;
+}
+
+static void latch(struct dmr_target *t, u8 failed, bool owed)
+{
+	const bool before = latched(t);
+
+	WRITE_ONCE(t->flush.failed, failed);
+	t->flush.owed = owed;
+	if (latched(t) && !before)
+		dmr_hold(t, &t->flush.everything);
+	else if (before && !latched(t))
+		dmr_release(&t->flush.everything);
+}
+
+void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
+{
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	const u8 device = 1 << io->on_spare;
+
+	if (bio->bi_status)
+		latch(t, t->flush.failed | device, true);
+	else
+		latch(t, t->flush.failed & ~device, t->flush.owed);
+	/* Only now: the data that dm core sends after it must find the hold. */
+	dmr_end(bio);
+}
+
+bool dmr_flush_refuses(struct dmr_target *t)
+{
+	if (!latched(t))
+		return false;
+	latch(t, t->flush.failed, false);
+	return true;
+}
+
+void dmr_flush_init(struct dmr_target *t)
+{
+	t->flush.everything.end = t->ti->len;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What isn't a bad sector: a main that is gone, or that takes no writes at all, must not eat the
+ * spare.
+ *
+ * Only a write that ended well shows that main can be written: many disks end as ones that can only
+ * be read. So after a number of failed blocks with no such write between them nothing is moved until
+ * there is one. A main that can't even be read gets nothing moved at all.
+ */
+#include <linux/blkdev.h>
+#include <linux/jiffies.h>
+
+#include "target.h"
+
+/* How long main is taken to be what it was found to be, while blocks fail one after the other. */
+#define PROBE_INTERVAL (HZ / 10)
+
+bool dmr_main_gone(struct dmr_target *t, struct page *page)
+{
+	const sector_t last = t->ti->len - t->unit;
+	const sector_t probe[] = { 0, round_down(last / 2, t->unit), last };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(probe); i++)
+		if (!dmr_transfer(t, &page, 0, t->unit, REQ_OP_READ, t->main->bdev, probe[i]))
+			return false;
+	return true;
+}
+
+static bool minute_is_over(const struct dmr_guard *g)
+{
+	return time_after(jiffies, READ_ONCE(g->minute) + 60 * HZ);
+}
+
+static bool within_budget(struct dmr_target *t, unsigned int sectors)
+{
+	struct dmr_guard *g = &t->guard;
+
+	if (minute_is_over(g)) {
+		WRITE_ONCE(g->minute, jiffies);
+		WRITE_ONCE(g->spent, 0);
+	}
+	if (t->param[DMR_BUDGET] && g->spent + sectors > t->param[DMR_BUDGET]) {
+		DMERR_LIMIT("%pg: more than %llu sectors to be moved in a minute, moving none",
+			    t->main->bdev, t->param[DMR_BUDGET]);
+		/* So that dmr_guard_stops() says so. */
+		WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
+		return false;
+	}
+	WRITE_ONCE(g->spent, g->spent + sectors);
+	return true;
+}
+
+static bool gone(struct dmr_target *t)
+{
+	struct dmr_guard *g = &t->guard;
+
+	/* No write has succeeded since it was last looked at. */
+	if (READ_ONCE(g->doubt) && time_before(jiffies, g->probed + PROBE_INTERVAL))
+		return g->gone;
+	WRITE_ONCE(g->gone,
+		   bdev_read_only(t->main->bdev) || dmr_main_gone(t, t->mover.page[0]));
+	g->probed = jiffies;
+	return g->gone;
+}
+
+bool dmr_guard_write(struct dmr_target *t, unsigned int sectors)
+{
+	struct dmr_guard *g = &t->guard;
+	const bool main_gone = gone(t);
+
+	if (!READ_ONCE(g->doubt)) {
+		WRITE_ONCE(g->row, 0);
+		WRITE_ONCE(g->doubt, true);
+	}
+	if (main_gone) {
+		DMERR_LIMIT("%pg: gone or read-only, moving nothing", t->main->bdev);
+		return false;
+	}
+	if (t->param[DMR_GIVE_UP] && g->row >= t->param[DMR_GIVE_UP]) {
+		DMERR_LIMIT("%pg: %llu blocks failed and no write succeeded, moving nothing",
+			    t->main->bdev, g->row);
+		return false;
+	}
+	WRITE_ONCE(g->row, g->row + 1);
+	return within_budget(t, sectors);
+}
+
+bool dmr_guard_read(struct dmr_target *t, unsigned int sectors)
+{
+	return within_budget(t, sectors);
+}
+
+bool dmr_guard_stops(const struct dmr_target *t)
+{
+	const struct dmr_guard *g = &t->guard;
+
+	if (READ_ONCE(g->doubt) &&
+	    (READ_ONCE(g->gone) ||
+	     (t->param[DMR_GIVE_UP] && READ_ONCE(g->row) >= t->param[DMR_GIVE_UP])))
+		return true;
+	return t->param[DMR_BUDGET] && READ_ONCE(g->spent) >= t->param[DMR_BUDGET] &&
+	       !minute_is_over(g);
+}

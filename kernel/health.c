@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How well the set does what it is for: a change is worth an event.
+ */
+#include "target.h"
+
+enum dmr_health dmr_health(const struct dmr_target *t)
+{
+	const unsigned int copies = dmr_store_valid_copies(&t->store);
+	const u64 left = dmr_store_free(&t->store);
+
+	/* The next sector that goes bad would be lost. */
+	if (READ_ONCE(t->store.failed) || copies < DMR_SAFE_COPIES || left < t->unit ||
+	    dmr_guard_stops(t))
+		return DMR_HEALTH_FAILING;
+	if (copies < DMR_COPIES || left < t->param[DMR_LOW_WATER])
+		return DMR_HEALTH_DEGRADED;
+	return DMR_HEALTH_OK;
+}
+
+const char *dmr_health_text(enum dmr_health health)
+{
+	static const char *const text[] = {
+		[DMR_HEALTH_OK] = "ok",
+		[DMR_HEALTH_DEGRADED] = "degraded",
+		[DMR_HEALTH_FAILING] = "failing",
+	};
+
+	return text[health];
+}
+
+const char *dmr_mode_text(const struct dmr_target *t)
+{
+	if (READ_ONCE(t->store.failed))
+		return "failed";
+	return t->store.read_only ? "ro" : "rw";
+}
+
+void dmr_report(struct dmr_target *t)
+{
+	const enum dmr_health health = dmr_health(t);
+	const bool pending = READ_ONCE(t->extents.pending);
+
+	if (health == t->reported && pending == t->reported_pending)
+		return;
+	if (health != t->reported)
+		DMWARN("%pg: now %s: %u/%u copies valid, %llu sectors free on %pg", t->main->bdev,
+		       dmr_health_text(health), dmr_store_valid_copies(&t->store), DMR_COPIES,
+		       dmr_store_free(&t->store), t->spare->bdev);
+	t->reported = health;
+	t->reported_pending = pending;
+	dm_table_event(t->ti->table);
+}

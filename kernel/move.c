@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sectors that can be read move to the spare with their data: somebody names them, or reading them
+ * took several goes.
+ */
+#include <linux/bitmap.h>
+#include <linux/blkdev.h>
+
+#include "target.h"
+
+/* Blocks of [@sector, @sector + @count) one by one to the mover's pages; a bit per bad sector. */
+static void read_blocks(struct dmr_target *t, sector_t sector, sector_t count, unsigned long *bad)
+{
+	sector_t at;
+
+	for (at = 0; at < count; at += t->unit)
+		if (dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_READ, t->main->bdev,
+				 sector + at))
+			bitmap_set(bad, at, t->unit);
+}
+
+/* The block @at sectors into the mover's pages to @place, or to another if that can't be written. */
+static int put_block(struct dmr_batch *b, sector_t sector, sector_t at, sector_t place)
+{
+	struct dmr_target *t = b->target;
+	unsigned int attempt;
+
+	for (attempt = 0; attempt < DMR_PLACE_ATTEMPTS; attempt++) {
+		if (!dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_WRITE, t->spare->bdev,
+				  place))
+			return dmr_batch_add(b, sector, place, t->unit, false);
+		if (!dmr_store_alloc(&t->store, t->unit, t->unit, &place))
+			return -ENOSPC;
+	}
+	DMERR_LIMIT("%pg: no writable place found", t->spare->bdev);
+	return -EIO;
+}
+
+/* What the mover's pages hold, from @at sectors into them, to as many runs of places as it takes. */
+static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, sector_t count)
+{
+	struct dmr_target *t = b->target;
+	sector_t place, run, done;
+	int r = 0;
+
+	for (; count && !r; sector += run, at += run, count -= run) {
+		run = min_t(sector_t, count, dmr_region_left(&t->extents, sector));
+		run = dmr_store_alloc(&t->store, run, t->unit, &place);
+		if (!run)
+			return -ENOSPC;
+		if (!dmr_transfer(t, t->mover.page, at, run, REQ_OP_WRITE, t->spare->bdev, place)) {
+			r = dmr_batch_add(b, sector, place, run, false);
+			continue;
+		}
+		for (done = 0; done < run && !r; done += t->unit)
+			r = put_block(b, sector + done, at + done, place + done);
+	}
+	return r;
+}
+
+/* Move held sectors, in one commit. -EIO if some could not be read: these are pending now. */
+static int move_held(struct dmr_target *t, sector_t sector, sector_t count)
+{
+	DECLARE_BITMAP(bad, DMR_MOVE_SECTORS);
+	sector_t at, end;
+	struct dmr_batch b;
+	int committed, r = 0;
+
+	bitmap_zero(bad, DMR_MOVE_SECTORS);
+	if (dmr_transfer(t, t->mover.page, 0, count, REQ_OP_READ, t->main->bdev, sector))
+		read_blocks(t, sector, count, bad);
+
+	dmr_batch_begin(&b, t);
+	for (at = 0; at < count && !r; at = end) {
+		if (test_bit(at, bad)) {
+			end = find_next_zero_bit(bad, count, at);
+			/* If there is no memory for it, the next read finds them again. */
+			dmr_update_set(&b.update, sector + at, DMR_PENDING, end - at);
+		} else {
+			end = find_next_bit(bad, count, at);
+			r = put_on_spare(&b, sector + at, at, end - at);
+		}
+	}
+	committed = dmr_batch_end(&b);
+	if (committed || r)
+		return committed ? committed : r;
+	return bitmap_empty(bad, DMR_MOVE_SECTORS) ? 0 : -EIO;
+}
+
+/* Move a run of at most DMR_MOVE_SECTORS that is on main. */
+static int move_run(struct dmr_target *t, sector_t sector, sector_t count)
+{
+	struct dmr_range held = { .start = sector, .end = sector + count };
+	int r = dmr_store_reserve(&t->store);
+
+	if (r)
+		return r;
+	dmr_hold(t, &held);
+	dmr_drain_writers(t);
+	r = move_held(t, sector, count);
+	dmr_release(&held);
+	return r;
+}
+
+/* Goes on past sectors that cannot be read. */
+static int move(struct dmr_target *t, struct dmr_errand *e, bool rescue)
+{
+	const sector_t end = e->sector + e->count;
+	sector_t sector = e->sector;
+	struct dmr_place place;
+	int r, result = 0;
+
+	for (; sector < end; sector += place.run) {
+		if (READ_ONCE(t->mover.stopped))
+			return -EBUSY;
+		rcu_read_lock();
+		dmr_lookup(&t->extents, sector, min_t(sector_t, end - sector, DMR_MOVE_SECTORS),
+			   &place);
+		rcu_read_unlock();
+		if (place.on_spare)
+			continue;
+		if (rescue && !dmr_guard_read(t, place.run))
+			return -EBUSY;
+		r = move_run(t, sector, place.run);
+		if (r && r != -EIO)
+			return r;
+		if (r)
+			result = r;
+	}
+	return result;
+}
+
+int dmr_move(struct dmr_target *t, struct dmr_errand *e)
+{
+	return move(t, e, false);
+}
+
+int dmr_rescue(struct dmr_target *t, struct dmr_errand *e)
+{
+	return move(t, e, true);
+}

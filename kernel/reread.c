@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Failed reads are sent again, in pieces: what cannot be read is found to the block, and becomes
+ * pending. What came back only now is moved while it can be read.
+ *
+ * By a worker of its own, as a broken disk may try for seconds to read a sector, and failed writes
+ * should not have to wait for that.
+ */
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "target.h"
+
+/* Pieces in which a failed read is sent again before single blocks are tried. */
+#define PIECE_SECTORS 64
+
+/* A read is not tried for longer than this; what was not tried fails, and is not pending. */
+#define PATIENCE (10 * HZ)
+
+/* A read that is tried again. */
+struct attempt {
+	struct dmr_target *target;
+	struct bio *bio;
+	struct dmr_io *io;
+	unsigned long began; /* jiffies */
+	blk_status_t status; /* the first failure */
+	bool any; /* something could be read */
+	bool weak; /* something could be read only in single blocks */
+	bool gone; /* main cannot be read at all */
+};
+
+/* dm-integrity below says PROTECTION when a checksum does not match. */
+static bool is_unreadable(blk_status_t status)
+{
+	return dmr_is_suspect(status) || status == BLK_STS_PROTECTION;
+}
+
+bool dmr_read_failed(blk_status_t status, const struct bio *bio)
+{
+	/* Whoever reads ahead will come again if he means it. */
+	return is_unreadable(status) && !(bio->bi_opf & REQ_RAHEAD);
+}
+
+static struct dmr_place locate(struct dmr_target *t, sector_t sector, sector_t count)
+{
+	struct dmr_place place;
+
+	rcu_read_lock();
+	dmr_lookup(&t->extents, sector, count, &place);
+	rcu_read_unlock();
+	return place;
+}
+
+static blk_status_t read_place(struct attempt *a, sector_t offset, const struct dmr_place *place)
+{
+	struct dmr_target *t = a->target;
+
+	return dmr_piece(t, a->bio, offset, place->run,
+			 place->on_spare ? t->spare->bdev : t->main->bdev, place->sector);
+}
+
+/* To move, some time soon, what was read with trouble. NULL if there is no memory for it. */
+static struct dmr_errand *rescue(sector_t sector, sector_t sectors)
+{
+	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO | __GFP_NOWARN);
+
+	if (e) {
+		e->run = dmr_rescue;
+		e->sector = sector;
+		e->count = sectors;
+	}
+	return e;
+}
+
+static bool impatient(const struct attempt *a)
+{
+	return time_after(jiffies, a->began + PATIENCE);
+}
+
+/* One block: where it is now is looked up again, as it may have moved since. */
+static bool read_block(struct attempt *a, sector_t offset)
+{
+	struct dmr_target *t = a->target;
+	const sector_t sector = a->bio->bi_iter.bi_sector + offset;
+	struct dmr_place place = locate(t, sector, t->unit);
+	blk_status_t status = read_place(a, offset, &place);
+
+	if (!status) {
+		a->any = true;
+		return true;
+	}
+	if (!a->status)
+		a->status = status;
+	/* If there is no memory for it, the next read finds it again. */
+	if (!place.on_spare && is_unreadable(status))
+		dmr_ranges_add(&a->io->unreadable, sector, t->unit);
+	return false;
+}
+
+/* A piece that failed as a whole. If none of its blocks fails, one of them needs several goes. */
+static void read_blocks(struct attempt *a, sector_t offset, const struct dmr_place *place)
+{
+	struct dmr_target *t = a->target;
+	struct dmr_errand *e;
+	bool all = true;
+	sector_t done;
+
+	for (done = 0; done < place->run && !impatient(a); done += t->unit)
+		all &= read_block(a, offset + done);
+	if (done < place->run) {
+		a->status = a->status ? a->status : BLK_STS_IOERR;
+		return;
+	}
+	if (!all || place->on_spare)
+		return;
+	a->weak = true;
+	e = rescue(a->bio->bi_iter.bi_sector + offset, place->run);
+	if (e)
+		dmr_mover_queue(t, e);
+}
+
+static void reread(struct attempt *a)
+{
+	struct dmr_target *t = a->target;
+	struct bio *bio = a->bio;
+	const sector_t sectors = bio_sectors(bio);
+	struct dmr_place place;
+	sector_t offset;
+
+	for (offset = 0; offset < sectors && !a->gone; offset += place.run) {
+		if (impatient(a)) {
+			a->status = a->status ? a->status : BLK_STS_IOERR;
+			break;
+		}
+		place = locate(t, bio->bi_iter.bi_sector + offset,
+			       min_t(sector_t, sectors - offset, PIECE_SECTORS));
+		if (!read_place(a, offset, &place)) {
+			a->any = true;
+			continue;
+		}
+		read_blocks(a, offset, &place);
+		/* A main that is gone has no bad sectors. */
+		a->gone = !a->any && dmr_main_gone(t, t->reader.page);
+	}
+}
+
+/*
+ * Read again what @bio asked for and end it. Returns true if that went as if nothing had been: then
+ * it failed with a neighbour that it shared a request with, or one of its sectors is weak.
+ */
+static bool serve(struct dmr_target *t, struct bio *bio)
+{
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	struct attempt a = { .target = t, .bio = bio, .io = io, .began = jiffies };
+
+	INIT_LIST_HEAD(&io->unreadable);
+	reread(&a);
+	bio->bi_status = a.status;
+	if (a.gone)
+		dmr_ranges_free(&io->unreadable);
+	if (list_empty(&io->unreadable))
+		dmr_end(bio);
+	else
+		dmr_mover_take(t, bio);
+	return !a.status && !a.weak;
+}
+
+static struct bio *next_read(struct dmr_target *t)
+{
+	struct bio *bio;
+
+	spin_lock_irq(&t->reader.lock);
+	bio = bio_list_pop(&t->reader.bios);
+	spin_unlock_irq(&t->reader.lock);
+	if (bio)
+		dmr_rewind(t, bio);
+	return bio;
+}
+
+/* Bios that failed together, in one request, come together. */
+static void reader_work(struct work_struct *work)
+{
+	struct dmr_target *t = container_of(work, struct dmr_target, reader.work);
+	const unsigned int noio = memalloc_noio_save();
+	struct dmr_errand *e, *next;
+	bool explained = false;
+	LIST_HEAD(unharmed);
+	struct bio *bio;
+
+	while ((bio = next_read(t))) {
+		bool harmed;
+
+		e = rescue(bio->bi_iter.bi_sector, bio_sectors(bio));
+		harmed = !serve(t, bio);
+		explained |= harmed;
+		if (e && !harmed)
+			list_add_tail(&e->list, &unharmed);
+		else
+			kfree(e);
+	}
+	list_for_each_entry_safe(e, next, &unharmed, list) {
+		list_del(&e->list);
+		if (explained)
+			kfree(e);
+		else
+			dmr_mover_queue(t, e);
+	}
+	memalloc_noio_restore(noio);
+}
+
+/* True if a part of what could not be read has moved to the spare since. */
+static bool has_moved(struct dmr_target *t, const struct dmr_range *r)
+{
+	struct dmr_place place;
+	sector_t sector;
+
+	for (sector = r->start; sector < r->end; sector += place.run) {
+		place = locate(t, sector, r->end - sector);
+		if (place.on_spare)
+			return true;
+	}
+	return false;
+}
+
+void dmr_reader_settle(struct dmr_target *t, struct bio *bio)
+{
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	const struct dmr_range *r;
+	struct dmr_update u;
+	int error = 0;
+
+	list_for_each_entry(r, &io->unreadable, list) {
+		if (has_moved(t, r)) {
+			dmr_ranges_free(&io->unreadable);
+			dmr_reader_take(t, bio);
+			return;
+		}
+	}
+	dmr_update_begin(&u, &t->extents);
+	list_for_each_entry(r, &io->unreadable, list) {
+		DMWARN_LIMIT("%pg: sectors %llu+%llu cannot be read", t->main->bdev,
+			     (unsigned long long)r->start, (unsigned long long)(r->end - r->start));
+		error = error ? error : dmr_update_set(&u, r->start, DMR_PENDING, r->end - r->start);
+	}
+	if (error)
+		dmr_update_drop(&u);
+	else
+		dmr_update_publish(&u);
+	dmr_ranges_free(&io->unreadable);
+	dmr_end(bio);
+}
+
+void dmr_reader_take(struct dmr_target *t, struct bio *bio)
+{
+	struct dmr_reader *v = &t->reader;
+	unsigned long flags;
+
+	/* Work is queued before the lock is dropped: see dmr_mover_take(). */
+	spin_lock_irqsave(&v->lock, flags);
+	bio_list_add(&v->bios, bio);
+	queue_work(v->wq, &v->work);
+	spin_unlock_irqrestore(&v->lock, flags);
+}
+
+void dmr_reader_drain(struct dmr_target *t)
+{
+	drain_workqueue(t->reader.wq);
+}
+
+int dmr_reader_init(struct dmr_target *t)
+{
+	struct dmr_reader *v = &t->reader;
+
+	INIT_WORK(&v->work, reader_work);
+	spin_lock_init(&v->lock);
+	bio_list_init(&v->bios);
+	v->page = alloc_page(GFP_KERNEL);
+	v->wq = alloc_ordered_workqueue("dm-remap-read", WQ_MEM_RECLAIM);
+	return v->page && v->wq ? 0 : -ENOMEM;
+}
+
+void dmr_reader_exit(struct dmr_target *t)
+{
+	if (t->reader.wq)
+		destroy_workqueue(t->reader.wq);
+	if (t->reader.page)
+		__free_page(t->reader.page);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/block/dm-N/remap/: what a monitor reads.
+ *
+ * The group is there while the device is not suspended. The attributes carry the target, and sysfs
+ * waits for their readers before it removes them: nobody meets a target that is gone.
+ */
+#include <linux/blkdev.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "target.h"
+
+struct attr {
+	struct kobj_attribute attr;
+	struct dmr_target *target;
+};
+
+static struct dmr_target *target_of(struct kobj_attribute *a)
+{
+	return container_of(a, struct attr, attr)->target;
+}
+
+#define SHOW(name, format, ...)                                                                    \
+	static ssize_t name##_show(struct kobject *k, struct kobj_attribute *a, char *buf)         \
+	{                                                                                          \
+		const struct dmr_target *t = target_of(a);                                         \
+											   \
+		return sysfs_emit(buf, format "\n", __VA_ARGS__);                                  \
+	}
+
+SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&t->store), DMR_COPIES)
+SHOW(metadata_repairs, "%llu", le64_to_cpu(t->store.super->repairs))
+SHOW(last_repair_time, "%llu", le64_to_cpu(t->store.super->last_repair))
+SHOW(scrubs_completed, "%llu", le64_to_cpu(t->store.super->scrubs))
+SHOW(remapped_sectors, "%llu", READ_ONCE(t->store.remapped))
+SHOW(extents, "%llu", READ_ONCE(t->store.extents))
+SHOW(pending_sectors, "%llu", READ_ONCE(t->extents.pending))
+SHOW(spare_free_sectors, "%llu", dmr_store_free(&t->store))
+SHOW(state, "%s", dmr_health_text(dmr_health(t)))
+SHOW(mode, "%s", dmr_mode_text(t))
+
+static const struct kobj_attribute attributes[] = {
+	__ATTR_RO(metadata_health),  __ATTR_RO(metadata_repairs), __ATTR_RO(last_repair_time),
+	__ATTR_RO(scrubs_completed), __ATTR_RO(remapped_sectors), __ATTR_RO(extents),
+	__ATTR_RO(pending_sectors),  __ATTR_RO(spare_free_sectors), __ATTR_RO(state),
+	__ATTR_RO(mode),
+};
+
+struct dmr_sysfs {
+	struct attr attr[ARRAY_SIZE(attributes)];
+	struct attribute *list[ARRAY_SIZE(attributes) + 1];
+	struct attribute_group group;
+};
+
+static struct kobject *parent(struct dmr_target *t)
+{
+	return &disk_to_dev(dm_disk(dm_table_get_md(t->ti->table)))->kobj;
+}
+
+static int add_group(struct dmr_target *t)
+{
+	struct dmr_sysfs *s = kzalloc(sizeof(*s), GFP_KERNEL);
+	unsigned int i;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->group.name = "remap";
+	s->group.attrs = s->list;
+	for (i = 0; i < ARRAY_SIZE(attributes); i++) {
+		s->attr[i].attr = attributes[i];
+		s->attr[i].target = t;
+		sysfs_attr_init(&s->attr[i].attr.attr);
+		s->list[i] = &s->attr[i].attr.attr;
+	}
+	r = sysfs_create_group(parent(t), &s->group);
+	if (r)
+		kfree(s);
+	else
+		t->sysfs = s;
+	return r;
+}
+
+void dmr_sysfs_add(struct dmr_target *t)
+{
+	/* The device is still suspended: memory may not be written out to it. */
+	const unsigned int noio = memalloc_noio_save();
+	int r = add_group(t);
+
+	if (r)
+		DMERR("%pg: cannot create sysfs attributes (%d)", t->main->bdev, r);
+	memalloc_noio_restore(noio);
+}
+
+void dmr_sysfs_remove(struct dmr_target *t)
+{
+	if (!t->sysfs)
+		return;
+	sysfs_remove_group(parent(t), &t->sysfs->group);
+	kfree(t->sysfs);
+	t->sysfs = NULL;
+}
