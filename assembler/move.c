@@ -128,12 +128,12 @@ static void print_wanted(const struct job *j)
 	       j->wanted.count, j->wanted.count == 1 ? "" : "s");
 }
 
-static void list_ranges(const char *what, const struct ranges *r)
+static void list_ranges(const struct ranges *r, const char *why)
 {
+	char text[RANGE_TEXT];
+
 	for (size_t i = 0; i < r->count; i++)
-		log_error("%s: sectors %" PRIu64 "-%" PRIu64 " (%" PRIu64 ")", what,
-			  r->range[i].start, r->range[i].start + r->range[i].sectors - 1,
-			  r->range[i].sectors);
+		log_error("not moved: %s%s", range_text(&r->range[i], text), why);
 }
 
 /* Tell what is left, and why. Sectors that could not be read are pending from then on. */
@@ -149,8 +149,8 @@ static int report_left(const struct job *j)
 		err = ranges_without(&j->left, &pending, &readable);
 	if (!err)
 		err = ranges_without(&j->left, &readable, &unreadable);
-	list_ranges("cannot be read, so not moved", &unreadable);
-	list_ranges("not moved", err ? &j->left : &readable);
+	list_ranges(&unreadable, " (cannot be read)");
+	list_ranges(err ? &j->left : &readable, "");
 	if (unreadable.count)
 		log_info("what cannot be read stays on the main until it is written next, and is "
 			 "moved then if it must be");

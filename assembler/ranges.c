@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ranges.h"
@@ -66,6 +68,15 @@ void ranges_round(struct ranges *r, uint64_t unit)
 		range->sectors = (end + unit - 1) / unit * unit - range->start;
 	}
 	ranges_merge(r);
+}
+
+const char *range_text(const struct range *r, char text[RANGE_TEXT])
+{
+	int n = snprintf(text, RANGE_TEXT, "%" PRIu64, r->start);
+
+	if (r->sectors > 1)
+		snprintf(text + n, RANGE_TEXT - n, "-%" PRIu64, end_of(r) - 1);
+	return text;
 }
 
 uint64_t ranges_sectors(const struct ranges *r)

@@ -28,6 +28,10 @@ void ranges_merge(struct ranges *r);
 /* Widen each range to whole units of @unit sectors. */
 void ranges_round(struct ranges *r, uint64_t unit);
 
+/* "1000-1007" or "1000" for people, in @text. */
+#define RANGE_TEXT 48
+const char *range_text(const struct range *r, char text[RANGE_TEXT]);
+
 uint64_t ranges_sectors(const struct ranges *r);
 
 /* The first sector after the last range; 0 if there is none. */

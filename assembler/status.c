@@ -85,10 +85,11 @@ static json_t *facts_json(const struct facts *f)
 
 static void print_pending(const struct facts *f)
 {
+	char text[RANGE_TEXT];
+
 	printf("  pending %" PRIu64 " sectors of the main cannot be read", f->s.pending_sectors);
 	for (size_t i = 0; i < f->pending.count && i < PENDING_SHOWN; i++)
-		printf("%s %" PRIu64 "-%" PRIu64, i ? "," : ":", f->pending.range[i].start,
-		       f->pending.range[i].start + f->pending.range[i].sectors - 1);
+		printf("%s %s", i ? "," : ":", range_text(&f->pending.range[i], text));
 	puts(f->pending.count > PENDING_SHOWN ? ", ..." : "");
 }
 
