@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, kernels, sectors
+from harness import ackwriter, kernels, oracle, sectors
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
@@ -18,6 +18,7 @@ from harness.products import products, with_dm_remap
 from harness.root import root_image
 
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
+                  oracle.GUEST_PATH: guest_program("oracle"),
                   sectors.GUEST_PATH: guest_program("sectors")}
 KERNEL_COMPLAINS = "BUG:|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked"
 
@@ -33,7 +34,8 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     """Gives a test marked every_kernel, and whatever it uses, one fast lane after the other."""
-    if metafunc.definition.get_closest_marker("every_kernel") and not metafunc.config.option.kernel:
+    marked = metafunc.definition.get_closest_marker("every_kernel")
+    if marked and "fast_lane" in metafunc.fixturenames and not metafunc.config.option.kernel:
         metafunc.parametrize("fast_lane", kernels.SUITES, indirect=True)
 
 
@@ -70,6 +72,8 @@ def boot(fast_lane):
     """
     with ExitStack() as machines:
         def machine(*disks, **options):
+            # The kernel says a lot of each bad sector, and its console is slow.
+            options.setdefault("append", "loglevel=3")
             vm = machines.enter_context(Machine(fast_lane, disks, **options))
             running.append(vm)
             vm.boot()
