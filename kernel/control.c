@@ -160,7 +160,6 @@ int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *resu
 		describe_metadata(t, result, maxlen);
 		return 1;
 	}
-	DMERR("unknown message %s, or not its arguments: remap <sector> <count>, save, restore, metadata_status, pending, set <parameter> <value>",
-	      name);
+	DMERR("%s: no such message, or not its arguments", name);
 	return -EINVAL;
 }

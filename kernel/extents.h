@@ -54,7 +54,7 @@ int dmr_extents_init(struct dmr_extents *x, sector_t length);
 void dmr_extents_clear(struct dmr_extents *x);
 void dmr_extents_exit(struct dmr_extents *x);
 
-/* Sectors from @sector to the end of its region. A change inside one region happens, or does not. */
+/* Sectors from @sector to the end of its region. A change inside one happens, or does not. */
 static inline sector_t dmr_region_left(const struct dmr_extents *x, sector_t sector)
 {
 	return (1ULL << x->shift) - (sector & ((1ULL << x->shift) - 1));

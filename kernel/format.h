@@ -325,8 +325,8 @@ bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sector
 bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors);
 
 /*
- * Lead [@main, @main + @sectors), which dmr_table_holds(), to @spare. False, and nothing changed, if
- * the block has no room for the up to two entries that this adds. As to sealing as above.
+ * Lead [@main, @main + @sectors), which dmr_table_holds(), to @spare. False, and nothing changed,
+ * if the block has no room for the up to two entries that this adds. As to sealing as above.
  */
 bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors);
 

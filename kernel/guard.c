@@ -3,9 +3,9 @@
  * What isn't a bad sector: a main that is gone, or that takes no writes at all, must not eat the
  * spare.
  *
- * Only a write that ended well shows that main can be written: many disks end as ones that can only
- * be read. So after a number of failed blocks with no such write between them nothing is moved until
- * there is one. A main that can't even be read gets nothing moved at all.
+ * Only a write that ended well shows that main can be written: many disks end as ones that can
+ * only be read. So after a number of failed blocks with no such write between them nothing is moved
+ * until there is one. A main that can't even be read gets nothing moved at all.
  */
 #include <linux/blkdev.h>
 #include <linux/jiffies.h>
@@ -58,8 +58,7 @@ static bool gone(struct dmr_target *t)
 	/* No write has succeeded since it was last looked at. */
 	if (READ_ONCE(g->doubt) && time_before(jiffies, g->probed + PROBE_INTERVAL))
 		return g->gone;
-	WRITE_ONCE(g->gone,
-		   bdev_read_only(t->main->bdev) || dmr_main_gone(t, t->mover.page[0]));
+	WRITE_ONCE(g->gone, bdev_read_only(t->main->bdev) || dmr_main_gone(t, t->mover.page[0]));
 	g->probed = jiffies;
 	return g->gone;
 }

@@ -10,8 +10,8 @@
 
 int dmr_ranges_add(struct list_head *ranges, sector_t start, sector_t sectors)
 {
-	struct dmr_range *r = list_empty(ranges) ? NULL :
-			      list_last_entry(ranges, struct dmr_range, list);
+	struct dmr_range *r =
+		list_empty(ranges) ? NULL : list_last_entry(ranges, struct dmr_range, list);
 
 	if (r && r->end == start) {
 		r->end += sectors;
@@ -41,7 +41,8 @@ bool dmr_held(struct dmr_target *t, struct bio *bio)
 	const struct dmr_range *r;
 	sector_t cut = end;
 
-	list_for_each_entry_rcu(r, &t->holds, list) {
+	list_for_each_entry_rcu(r, &t->holds, list)
+	{
 		if (r->start >= end || r->end <= start)
 			continue;
 		if (r->start <= start) {

@@ -19,7 +19,7 @@ static void read_blocks(struct dmr_target *t, sector_t sector, sector_t count, u
 			bitmap_set(bad, at, t->unit);
 }
 
-/* The block @at sectors into the mover's pages to @place, or to another if that can't be written. */
+/* The block @at sectors into the mover's pages to @place, or another that can be written. */
 static int put_block(struct dmr_batch *b, sector_t sector, sector_t at, sector_t place)
 {
 	struct dmr_target *t = b->target;
@@ -36,7 +36,7 @@ static int put_block(struct dmr_batch *b, sector_t sector, sector_t at, sector_t
 	return -EIO;
 }
 
-/* What the mover's pages hold, from @at sectors into them, to as many runs of places as it takes. */
+/* What the mover's pages hold from @at sectors on, to as many runs of places as it takes. */
 static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, sector_t count)
 {
 	struct dmr_target *t = b->target;

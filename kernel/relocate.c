@@ -88,8 +88,8 @@ int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t s
 		r = dmr_ranges_add(&b->ranges, main, sectors);
 	if (r)
 		return r;
-	r = again ? replace(b, main, spare, sectors) :
-		    dmr_update_set(&b->update, main, spare, sectors);
+	r = again ? replace(b, main, spare, sectors)
+		  : dmr_update_set(&b->update, main, spare, sectors);
 	if (r)
 		return r;
 	if (!again)
@@ -190,7 +190,8 @@ static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sec
 	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC | REQ_FUA, main, sector);
 	if (status)
 		return status;
-	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) || !same(data, back, sectors))
+	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) ||
+	    !same(data, back, sectors))
 		return BLK_STS_MEDIUM;
 	dmr_guard_relax(t);
 	return BLK_STS_OK;
@@ -249,8 +250,8 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 		return BLK_STS_IOERR;
 	for (offset = 0; offset < sectors && !status; offset += place.run) {
 		dmr_update_lookup(&b->update, start + offset,
-				  discard ? sectors - offset :
-					    min_t(sector_t, sectors - offset, PIECE_SECTORS),
+				  discard ? sectors - offset
+					  : min_t(sector_t, sectors - offset, PIECE_SECTORS),
 				  &place);
 		status = write_run(b, bio, offset, &place);
 	}

@@ -240,7 +240,8 @@ void dmr_reader_settle(struct dmr_target *t, struct bio *bio)
 	list_for_each_entry(r, &io->unreadable, list) {
 		DMWARN_LIMIT("%pg: sectors %llu+%llu cannot be read", t->main->bdev,
 			     (unsigned long long)r->start, (unsigned long long)(r->end - r->start));
-		error = error ? error : dmr_update_set(&u, r->start, DMR_PENDING, r->end - r->start);
+		if (!error)
+			error = dmr_update_set(&u, r->start, DMR_PENDING, r->end - r->start);
 	}
 	if (error)
 		dmr_update_drop(&u);

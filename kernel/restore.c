@@ -109,8 +109,8 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 	if (r) {
 		/* The map in use is right; what is known of the table on the spare is not. */
 		WRITE_ONCE(t->store.failed, true);
-		DMERR("%pg: cannot load the remap table again (%d), moving nothing",
-		      t->spare->bdev, r);
+		DMERR("%pg: cannot load the remap table again (%d), moving nothing", t->spare->bdev,
+		      r);
 	} else {
 		keep_pending(t, &fresh);
 		dmr_extents_replace(&t->extents, &fresh);

@@ -21,12 +21,12 @@ static struct dmr_target *target_of(struct kobj_attribute *a)
 	return container_of(a, struct attr, attr)->target;
 }
 
-#define SHOW(name, format, ...)                                                                    \
-	static ssize_t name##_show(struct kobject *k, struct kobj_attribute *a, char *buf)         \
-	{                                                                                          \
-		const struct dmr_target *t = target_of(a);                                         \
-											   \
-		return sysfs_emit(buf, format "\n", __VA_ARGS__);                                  \
+#define SHOW(name, format, ...)                                                            \
+	static ssize_t name##_show(struct kobject *k, struct kobj_attribute *a, char *buf) \
+	{                                                                                  \
+		const struct dmr_target *t = target_of(a);                                 \
+                                                                                           \
+		return sysfs_emit(buf, format "\n", __VA_ARGS__);                          \
 	}
 
 SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&t->store), DMR_COPIES)
@@ -41,9 +41,15 @@ SHOW(state, "%s", dmr_health_text(dmr_health(t)))
 SHOW(mode, "%s", dmr_mode_text(t))
 
 static const struct kobj_attribute attributes[] = {
-	__ATTR_RO(metadata_health),  __ATTR_RO(metadata_repairs), __ATTR_RO(last_repair_time),
-	__ATTR_RO(scrubs_completed), __ATTR_RO(remapped_sectors), __ATTR_RO(extents),
-	__ATTR_RO(pending_sectors),  __ATTR_RO(spare_free_sectors), __ATTR_RO(state),
+	__ATTR_RO(metadata_health),
+	__ATTR_RO(metadata_repairs),
+	__ATTR_RO(last_repair_time),
+	__ATTR_RO(scrubs_completed),
+	__ATTR_RO(remapped_sectors),
+	__ATTR_RO(extents),
+	__ATTR_RO(pending_sectors),
+	__ATTR_RO(spare_free_sectors),
+	__ATTR_RO(state),
 	__ATTR_RO(mode),
 };
 

@@ -189,7 +189,7 @@ static int parse_options(struct dmr_target *t, unsigned int argc, char **argv)
 
 invalid:
 	ti->error =
-		"Invalid optional arguments: [<#args> [uuid <set uuid>] [no_repair] [low_water|give_up|budget <number>]...]";
+		"Invalid optional arguments: uuid <uuid>, no_repair, or a parameter and a number";
 	return -EINVAL;
 }
 

@@ -141,8 +141,8 @@ int dmr_holds_init(struct dmr_target *t);
 void dmr_holds_exit(struct dmr_target *t);
 
 /*
- * True if @bio has to wait for the mover. One that is held in part only is cut, so that what is left
- * of it is held as a whole, or not at all; dm core sends the rest. Under rcu_read_lock().
+ * True if @bio has to wait for the mover. One that is held in part only is cut, so that what is
+ * left of it is held as a whole, or not at all; dm core sends the rest. Under rcu_read_lock().
  */
 bool dmr_held(struct dmr_target *t, struct bio *bio);
 /* True if a part of [@start, @end) is held. By the mover, which alone changes the holds. */
@@ -193,8 +193,8 @@ bool dmr_is_suspect(blk_status_t status);
 void dmr_rewind(struct dmr_target *t, struct bio *bio);
 
 /*
- * Send @sectors of @bio, from @offset sectors into it, to @sector of @bdev. What a write-zeroes asks
- * for is written: at most DMR_MOVE_SECTORS.
+ * Send @sectors of @bio, from @offset sectors into it, to @sector of @bdev. What a write-zeroes
+ * asks for is written: at most DMR_MOVE_SECTORS.
  */
 blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, sector_t sectors,
 		       struct block_device *bdev, sector_t sector);
@@ -313,7 +313,10 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
 /* restore.c: errands */
 
-/* Load the table from the spare again, as at activation. Only what a failed commit left open may differ. */
+/*
+ * Load the table from the spare again, as at activation. -EUCLEAN if it differs in more than a
+ * failed commit left open; after any error nothing is moved any more.
+ */
 int dmr_restore(struct dmr_target *t, struct dmr_errand *e);
 /* Write the superblock anew. */
 int dmr_save(struct dmr_target *t, struct dmr_errand *e);

@@ -106,12 +106,15 @@ static void check_layout(__u64 sectors)
 		assert_true(dmr_is_data(&l, start, run));
 		assert_false(dmr_is_data(&l, start, run + 1));
 		assert_int_equal(dmr_data_run(&l, start + run / 2, &at), run - run / 2);
+		assert_int_equal(dmr_data_left(&l, start + run / 2),
+				 dmr_data_left(&l, start + run) + run - run / 2);
 		assert_int_equal(at, start + run / 2);
 		data += run;
 		at = start + run;
 	}
 	assert_int_equal(data + metadata, sectors);
 	assert_int_equal(data, dmr_data_sectors(&l));
+	assert_int_equal(data, dmr_data_left(&l, 0));
 	assert_true(data >= sectors / 64);
 
 	/* One remap per 8 sectors, up to the largest table there can be. */
@@ -658,6 +661,68 @@ static void insert_joins(void **state)
 	assert_int_equal(le32_to_cpu(t.header.count), 2);
 }
 
+static void assert_entry(const struct dmr_table *t, unsigned int at, __u64 main, __u64 spare,
+			 __u32 sectors)
+{
+	assert_int_equal(le64_to_cpu(t->entry[at].main), main);
+	assert_int_equal(le64_to_cpu(t->entry[at].spare), spare);
+	assert_int_equal(le32_to_cpu(t->entry[at].sectors), sectors);
+}
+
+static void replace_cuts(void **state)
+{
+	struct dmr_table t;
+
+	(void)state;
+	dmr_table_init(&t, uuid_a, 1, 1);
+	assert_true(dmr_table_insert(&t, 1000, 5000, 24));
+	assert_true(dmr_table_insert(&t, 2000, 6000, 8));
+	assert_true(dmr_table_holds(&t, 1008, 8));
+	assert_false(dmr_table_holds(&t, 1020, 8)); /* half of it */
+	assert_false(dmr_table_holds(&t, 992, 8));
+	/* the middle, then a start, an end, and a whole entry */
+	assert_true(dmr_table_replace(&t, 1008, 7000, 8));
+	assert_int_equal(le32_to_cpu(t.header.count), 4);
+	assert_entry(&t, 0, 1000, 5000, 8);
+	assert_entry(&t, 1, 1008, 7000, 8);
+	assert_entry(&t, 2, 1016, 5016, 8);
+	assert_entry(&t, 3, 2000, 6000, 8);
+	assert_true(dmr_table_replace(&t, 1016, 7100, 4));
+	assert_true(dmr_table_replace(&t, 2004, 7200, 4));
+	assert_true(dmr_table_replace(&t, 1000, 7300, 8));
+	assert_int_equal(le32_to_cpu(t.header.count), 6);
+	assert_entry(&t, 0, 1000, 7300, 8);
+	assert_entry(&t, 2, 1016, 7100, 4);
+	assert_entry(&t, 3, 1020, 5020, 4);
+	assert_entry(&t, 4, 2000, 6000, 4);
+	assert_entry(&t, 5, 2004, 7200, 4);
+}
+
+static void replace_full(void **state)
+{
+	struct dmr_table t, before;
+	__u64 i;
+
+	(void)state;
+	dmr_table_init(&t, uuid_a, 1, 1);
+	for (i = 0; i < DMR_BLOCK_ENTRIES - 1; i++)
+		assert_true(dmr_table_insert(&t, i * 32, 5000 + i * 32, 24));
+	/* Room for one more entry, not for two. */
+	before = t;
+	assert_false(dmr_table_replace(&t, 8, 90000, 8));
+	assert_memory_equal(&t, &before, sizeof(t));
+	assert_true(dmr_table_replace(&t, 0, 90000, 8));
+	assert_int_equal(le32_to_cpu(t.header.count), DMR_BLOCK_ENTRIES);
+	before = t;
+	assert_false(dmr_table_replace(&t, 32, 90008, 8));
+	assert_memory_equal(&t, &before, sizeof(t));
+	/* A whole entry takes no room, also the last one. */
+	assert_true(dmr_table_replace(&t, 0, 91000, 8));
+	assert_true(dmr_table_replace(&t, 166 * 32, 91008, 24));
+	assert_entry(&t, 0, 0, 91000, 8);
+	assert_entry(&t, DMR_BLOCK_ENTRIES - 1, 166 * 32, 91008, 24);
+}
+
 static void insert_full(void **state)
 {
 	struct dmr_table t, before;
@@ -1049,6 +1114,8 @@ int main(void)
 		cmocka_unit_test(overlap),
 		cmocka_unit_test(insert_sorted),
 		cmocka_unit_test(insert_joins),
+		cmocka_unit_test(replace_cuts),
+		cmocka_unit_test(replace_full),
 		cmocka_unit_test(insert_full),
 		cmocka_unit_test(election),
 		cmocka_unit_test(vote),
