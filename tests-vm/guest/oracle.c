@@ -40,6 +40,7 @@
 #define MAGIC     0x656c6361726f6d64ull
 #define LONGEST   (1u << 20) /* bytes of a batch */
 #define PIECES    8
+#define GRID      256
 #define SEGMENTS  8
 #define GARBAGE   (~0u) /* a version that nobody wrote */
 #define UNDER_WAY (-1)
@@ -446,18 +447,33 @@ static void draw_piece(struct job *j, struct piece *p, uint32_t start, uint32_t 
 	draw_segments(j, p);
 }
 
+/* Bad sectors are about multiples of GRID by preference, as the harness knows, and so are ends. */
+static uint32_t draw_end(struct job *j, uint32_t block)
+{
+	uint32_t grid = GRID * SECTOR / opt.block, near = 2 + block - block % grid;
+
+	near -= draw(&j->random) % 5;
+	return (int32_t)near < 0 ? 0 : near;
+}
+
 /* Of each order of magnitude as many. */
 static void draw_range(struct job *j)
 {
 	uint32_t unit = opt.block / SECTOR, blocks = opt.length / opt.block;
 	uint32_t longest = (LONGEST / opt.block) >> draw(&j->random) % 12;
-	uint32_t start = draw(&j->random) % blocks;
-	uint32_t count = 1 + draw(&j->random) % (longest ?: 1);
+	uint32_t start = draw(&j->random) % blocks, end;
 
-	if (count > blocks - start)
-		count = blocks - start;
+	if (one_in(&j->random, 3))
+		start = draw_end(j, start);
+	end = start + 1 + draw(&j->random) % (longest ?: 1);
+	if (one_in(&j->random, 3))
+		end = draw_end(j, end);
+	if (end <= start)
+		end = start + 1;
+	if (end > blocks)
+		end = blocks;
 	j->start = start * unit;
-	j->end = j->start + count * unit;
+	j->end = end * unit;
 }
 
 static void draw_pieces(struct job *j)

@@ -15,6 +15,7 @@ from .patience import deadline
 
 GUEST_PATH = "/sbin/oracle"
 NOT_NOW = (11, 95)  # what RWF_NOWAIT may end with: EAGAIN, EOPNOTSUPP
+GRID = 256  # as in guest/oracle.c
 
 
 class Failure(NamedTuple):
@@ -61,9 +62,10 @@ class Oracle:
         *failures, self.summary = result.stdout.splitlines()
         return [_failure(line) for line in failures]
 
-    def verify(self, vm, target):
+    def verify(self, vm, target, after_cut=False):
         """What is wrong on the device, "" if nothing."""
-        result = vm.run(self._verify(GUEST_PATH, self.journal, target), check=False, timeout=300)
+        result = vm.run(self._verify(GUEST_PATH, self.journal, target, after_cut), check=False,
+                        timeout=300)
         return self._wrong(result.status, result.stdout + result.stderr)
 
     def verify_image(self, image, journal, after_cut=False):
@@ -145,6 +147,10 @@ class Storm:
             event()
             self.happened[event.__name__] += 1
 
+    def change_main(self):
+        """Only that: what is safe where there is nobody to answer."""
+        self.random.choice((self.worsen, self.heal))()
+
     def _stuck(self):
         """Where in the kernel the oracle is."""
         return self.vm.run("cd /proc/$(pidof oracle)/task; grep . */wchan */stack; dmesg | tail -n 40",
@@ -154,10 +160,15 @@ class Storm:
 
     def _place(self, reads):
         count = self.random.choice((1, 1, 1, 2, 3, 8, 40))
-        start = self.random.randrange(self.main.size // SECTOR - count)
+        start = self._start(count)
         kinds = ("io",) if self.main.bus == "virtio" else ("io", "medium")
         on = ("write", "write", "read", "both") if reads else ("write",)
         return Place(start, count, self.random.choice(kinds), self.random.choice(on))
+
+    def _start(self, count):
+        """Often where operations often begin or end."""
+        start = self.random.randrange(self.main.size // SECTOR - count)
+        return start - start % GRID if self.random.random() < 0.7 else start
 
     def worsen(self):
         place = self.random.choice(self.places)
@@ -202,7 +213,7 @@ class Storm:
     def suspend(self):
         how = self.random.choice(("", "--noflush", "--nolockfs"))
         self._command(f"dmsetup suspend {how} {self.dev.name}")
-        self.random.choice((self.worsen, self.heal))()
+        self.change_main()
         self._command(f"dmsetup resume {self.dev.name}")
 
     def reload(self):
@@ -214,12 +225,12 @@ class Storm:
     def move(self):
         """Sectors that cannot be read can't be moved, and it says so."""
         count = self.unit * self.random.choice((1, 5, 40))
-        start = self.random.randrange(self.main.size // SECTOR - count) // self.unit * self.unit
+        start = self._start(count) // self.unit * self.unit
         self._command(f"dmsetup message {self.dev.name} 0 remap {start} {count}",
                       allowed=("Input/output error",) if self.may_be_unreadable(start, count) else ())
 
     def message(self):
-        text = self.random.choice(("save", "metadata_status", "pending", "set low_water 100",
+        text = self.random.choice(("save", "restore", "metadata_status", "pending", "set low_water 100",
                                    "set give_up 4000", "set budget 60000"))
         self._command(f"dmsetup message {self.dev.name} 0 {text}")
 
@@ -246,6 +257,17 @@ class Storm:
             return False
         return (self.may_be_unreadable(failure.start, failure.count) or
                 self.spare_reads_badly and overlaps(failure.range, moved))
+
+
+def assembled(main, spare):
+    """Turns an image of the main into what the set shows once its spare has been mended."""
+    assert dmremap("repair", spare).returncode in (0, 1)
+    for extent in examine(spare)["extents"]:
+        with open(spare, "rb") as source, open(main, "r+b") as target:
+            source.seek(extent["spare_sector"] * SECTOR)
+            target.seek(extent["main_sector"] * SECTOR)
+            target.write(source.read(extent["sectors"] * SECTOR))
+    return main
 
 
 def assert_check(spare, statuses):

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Random I/O over disks that go bad and good again, while the device is suspended, reloaded and sent
+messages: what is read is what was written, and only what can't be read fails.
+
+DMREMAP_SEED=N repeats a run's choices, DMREMAP_ORACLE_OPS=N makes it longer.
+"""
+
+import os
+import shutil
+import time
+from random import Random
+
+import pytest
+
+from harness import paths
+from harness.cache import execute, guest_program
+from harness.initramfs import fast_lane as build_fast_lane
+from harness.machine import Machine
+from harness.oracle import GUEST_PATH, Oracle, Storm, assembled, assert_check
+from harness.remap import Remap
+
+OPERATIONS = int(os.environ.get("DMREMAP_ORACLE_OPS", 1000))  # of each of four jobs
+SIZE = "8M"
+
+
+def weather(vm, main, spare, seed, operations=OPERATIONS):
+    """A storm over a set, calm after it, and what the spare says of it all later."""
+    oracle = Oracle(seed, SIZE, operations, main.block_size)
+    with Remap(vm, main, spare) as dev:
+        storm = Storm(dev, main, spare, seed)
+        oracle.start(vm, dev.dev)
+        storm.run(oracle)
+        failures = oracle.ended()
+        assert oracle.verify(vm, dev.dev) == ""
+        before = dev.status()
+        assert storm.broken == []
+        assert storm.unexplained(failures) == []
+        assert before.mode == "rw"
+        assert before.remapped > 0
+    print(oracle.summary, dict(storm.happened), before, sep="\n")
+    assert_check(spare, (0, 1))
+    with Remap(vm, main, spare) as dev:
+        assert oracle.verify(vm, dev.dev) == ""
+        after = dev.status()
+        assert (after.remapped, after.valid_copies) == (before.remapped, "5/5")
+    assert_check(spare, (0,))
+
+
+@pytest.mark.every_kernel
+@pytest.mark.parametrize("bus, block_size", [("scsi", 512), ("virtio", 512), ("virtio", 4096)])
+def test_what_is_read_is_what_was_written(boot, new_disk, seed, bus, block_size):
+    main = new_disk(SIZE, bus=bus, block_size=block_size)
+    spare = new_disk("64M", block_size=block_size)
+    weather(boot(main, spare), main, spare, seed)
+
+
+def lane_with_mistake(tree, folder, file, right, wrong):
+    """The fast lane with a module from a scratch copy that has a mistake."""
+    source = shutil.copytree(paths.SOURCE / "kernel", folder / "kernel")
+    code = (source / file).read_text()
+    assert code.count(right) == 1
+    (source / file).write_text(code.replace(right, wrong))
+    execute("make", "-C", f"/usr/src/linux-headers-{tree.release}", f"M={source}", "modules")
+    return build_fast_lane(tree, {
+        GUEST_PATH: guest_program("oracle"),
+        f"/lib/modules/{tree.release}/updates/dm-remap.ko": source / "dm-remap.ko"})
+
+
+@pytest.mark.parametrize("file, right, wrong", [
+    ("target.c", "if (place.run < bio_sectors(bio))", "if (place.run + 1 < bio_sectors(bio))"),
+    ("target.c", "place->on_spare ?", "place->on_spare && op_is_write(bio_op(bio)) ?"),
+    ("relocate.c", "t->spare->bdev, place))\n\t\t\tcontinue;", "t->spare->bdev, place))\n\t\t\t;"),
+    ("hold.c", "wait_event(t->writers.idle, !writers_left(t, old));", ""),
+    ("piece.c", "bio_trim(piece, offset, sectors)", "bio_trim(piece, offset ^ (offset > 64), sectors)"),
+    ("reread.c", "a->status = status;", ";"),
+], ids=["split", "reads", "places", "hold", "pieces", "status"])
+def test_the_oracle_sees_a_mistake(tree, new_disk, seed, tmp_path, file, right, wrong):
+    lane = lane_with_mistake(tree, tmp_path, file, right, wrong)
+    main, spare = new_disk(SIZE, bus="virtio"), new_disk("64M")
+    with Machine(lane, [main, spare], append="loglevel=3") as vm:
+        vm.boot()
+        with pytest.raises(AssertionError, match="found"):
+            weather(vm, main, spare, seed)
+
+
+CUTS = 2
+STATES = 10  # of each cut, besides that which is booted
+
+
+class Cut:
+    """One run of the oracle over a main that gets worse until the power goes, and what that left."""
+
+    def __init__(self, lane, new_disk, random, folder):
+        self.random, self.folder = random, folder
+        self.main = new_disk("2M", bus="virtio")
+        self.spare = new_disk("8M")
+        self.journal = new_disk("8M", write_through=True)
+        self.disks = self.main, self.spare, self.journal
+        self.vm = Machine(lane, self.disks, powerloss=True, append="loglevel=3")
+        self.operations = 0
+        self.wanted = ()
+        self.states = []
+
+    def run(self):
+        """What was lost first, "" if nothing was."""
+        seed = self.random.getrandbits(32)
+        with self.vm:
+            self.vm.boot()
+            oracle = Oracle(seed, "2M", 1 << 12, journal=self.journal.dev)
+            with Remap(self.vm, self.main, self.spare, finish=False) as dev:
+                storm = Storm(dev, self.main, self.spare, seed, reads=False)
+                self._cut_while(oracle, storm)
+            self.vm.power_cut(seed)
+            for state in self.states:
+                if lost := self._lost_in(oracle, state):
+                    return lost
+            self.vm.boot()
+            with Remap(self.vm, self.main, self.spare) as dev:
+                return oracle.verify(self.vm, dev.dev, after_cut=True)
+
+    def _cut_while(self, oracle, storm):
+        length = self.random.randrange(1000, 8000)
+        self.wanted = self.random.sample(range(length), STATES)
+        self.vm.cut_after(length, each=self._keep_state)
+        oracle.start(self.vm, storm.dev.dev)
+        while self.operations < length:
+            assert oracle.runs, oracle.ended()
+            storm.change_main()
+            time.sleep(0.05)
+        self.vm.wait_cut()
+
+    def _keep_state(self):
+        """A state that a cut at this instant might leave."""
+        self.operations += 1
+        if self.operations in self.wanted:
+            folder = self.folder / f"state{len(self.states)}"
+            folder.mkdir()
+            images = self.vm.after_power_loss(self.random.getrandbits(32), folder)
+            self.states.append([images[disk] for disk in self.disks])
+
+    @staticmethod
+    def _lost_in(oracle, state):
+        main, spare, journal = state
+        return oracle.verify_image(assembled(main, spare), journal, after_cut=True)
+
+
+def test_a_power_cut_takes_nothing_that_was_flushed(fast_lane, new_disk, seed, tmp_path):
+    random = Random(seed)
+    for number in range(CUTS):
+        folder = tmp_path / f"cut{number}"
+        folder.mkdir()
+        cut = Cut(fast_lane, new_disk, random, folder)
+        assert cut.run() == ""
+        print(cut.operations, "operations,", len(cut.states), "states judged")
