@@ -137,10 +137,7 @@ static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t 
 
 	if (status)
 		return status;
-	if (place->on_spare)
-		atomic64_inc(&t->flush.written);
-	else
-		dmr_guard_relax(t);
+	dmr_note_write(t, bio, place->on_spare);
 	return BLK_STS_OK;
 }
 

@@ -66,14 +66,6 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	return DM_MAPIO_REMAPPED;
 }
 
-static void note_write(struct dmr_target *t, const struct dmr_io *io)
-{
-	if (unlikely(io->on_spare))
-		atomic64_inc(&t->flush.written);
-	else
-		dmr_guard_relax(t);
-}
-
 /* A bio has failed: who deals with that? */
 static int failed(struct dmr_target *t, struct bio *bio, blk_status_t error)
 {
@@ -102,7 +94,7 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	if (io->counted) {
 		dmr_writer_end(t, io);
 		if (likely(!*error))
-			note_write(t, io);
+			dmr_note_write(t, bio, io->on_spare);
 	}
 	if (unlikely(io->flush) && !io->settled)
 		return dmr_flush_end(t, bio, io, *error);

@@ -231,8 +231,6 @@ bool dmr_guard_read(struct dmr_target *t, unsigned int sectors);
 bool dmr_main_gone(struct dmr_target *t, struct page *page);
 /* True if nothing would be moved, for one of the reasons above. */
 bool dmr_guard_stops(const struct dmr_target *t);
-/* A write to main has ended well. In any context. */
-static inline void dmr_guard_relax(struct dmr_target *t);
 
 /* relocate.c */
 
@@ -350,12 +348,22 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		unsigned int maxlen);
 
+/* A write to main has ended well. In any context. */
 static inline void dmr_guard_relax(struct dmr_target *t)
 {
 	if (unlikely(READ_ONCE(t->guard.doubt))) {
 		WRITE_ONCE(t->guard.doubt, false);
 		dmr_mover_kick(t);
 	}
+}
+
+/* A write of any kind has ended well. That a disk takes discards does not show that it can write. */
+static inline void dmr_note_write(struct dmr_target *t, const struct bio *bio, bool on_spare)
+{
+	if (unlikely(on_spare))
+		atomic64_inc(&t->flush.written);
+	else if (bio_op(bio) != REQ_OP_DISCARD)
+		dmr_guard_relax(t);
 }
 
 #endif
