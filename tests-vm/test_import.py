@@ -105,6 +105,16 @@ def test_what_badblocks_found(active_set):
     for start, sectors in ((1002, 6), (5000, 1), (5002, 6), (40001, 7)):
         assert_on_the_spare(vm, main, start, sectors)
 
+    # What is pending gets its place when it is written: on the spare, unless the main has healed.
+    main.heal(40000)
+    for start, sectors in ((1000, 2), (40000, 1)):
+        vm.run(f"dd if=/tmp/before of=/dev/mapper/home bs=512 skip={start} seek={start}"
+               f" count={sectors} oflag=direct conv=notrunc status=none")
+        assert_data(vm, start, sectors)
+    found = status(vm)
+    assert found["remapped_sectors"] == 22
+    assert found["pending"] == [{"sector": 5001, "sectors": 1}]
+
 
 def test_what_ddrescue_left(active_set):
     vm, main = active_set()
@@ -152,6 +162,30 @@ def test_a_full_spare(active_set):
     assert said_not_moved(done) == [f"{room}-{room + 99}"]
     assert "No space left" in done.stderr
     vm.run("cmp /dev/mapper/home /tmp/before")
+
+
+def test_status_of_sets_that_are_well_suspended_or_not_there(active_set):
+    vm, main = active_set()
+    promised = {"uuid", "name", "device", "main", "spare", "mode", "health", "remapped_sectors",
+                "spare_sectors", "spare_free_sectors", "extents", "pending_sectors", "pending",
+                "valid_copies", "generation", "repairs", "scrubs", "last_repair_time"}
+    found = status(vm)
+    assert set(found) >= promised
+    assert (found["name"], found["device"], found["main"]) == ("home", "/dev/mapper/home", main.dev)
+    assert (found["mode"], found["health"], found["valid_copies"]) == ("rw", "ok", 5)
+    assert "home: rw, ok\n" in vm.run("dmremap status")
+
+    vm.run("dmsetup suspend home")
+    assert status(vm) == found
+    done = vm.run("dmremap remap home 1", check=False)
+    assert done.status == NOT_DONE | ERROR and "1 not moved" in done.stdout
+    vm.run("dmsetup resume home")
+
+    done = vm.run("dmremap status away", check=False)
+    assert (done.status, done.stdout) == (NOT_DONE, "") and "away" in done.stderr
+    vm.run("dmremap stop home")
+    assert vm.run("dmremap status") == "no set is active\n"
+    assert json.loads(vm.run("dmremap status --json")) == {"sets": []}
 
 
 def test_progress_is_for_terminals(active_set):
