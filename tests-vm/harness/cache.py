@@ -50,6 +50,7 @@ def cached(kind, key, make):
             unfinished = path.with_name(f"{key}.unfinished")
             discard(unfinished)
             make(unfinished)
+            os.utime(unfinished)
             unfinished.rename(path)
             _forget_old(path.parent)
         os.utime(path)

@@ -97,23 +97,24 @@ def debian(suite="bookworm", packages=PACKAGES):
     return Tree(cached("debian", f"{suite}-{digest(packages, UNWANTED)}", make))
 
 
-def kernel(suite):
-    """
-    A suite's kernel and compiler, to build modules in.
-
-    The packages are only unpacked, in seconds: nothing in there needs to be configured.
-    """
+def unpacked(suite, packages):
+    """The same in half the time where nothing needs to be configured: packages only unpacked."""
     def make(path):
-        # The links that packages expect or would make, were they configured.
-        _mmdebstrap("extract", suite, KERNEL, path,
+        # The links that packages expect or would make, as they would modules.dep.
+        _mmdebstrap("extract", suite, packages, path,
                     '--setup-hook=cd "$1" && mkdir -p proc usr/bin usr/sbin usr/lib usr/lib64 && '
                     'ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk',
                     # The list of a suite that is not released looks expired at times.
                     '--aptopt=Acquire::Check-Valid-Until "false"')
-        tree = Tree(path)
-        execute("depmod", "-b", path, tree.release)
+        for modules in (path / "lib/modules").glob("*"):
+            execute("depmod", "-b", path, modules.name)
 
-    return Tree(cached("kernels", f"{suite}-{digest(KERNEL)}", make))
+    return Tree(cached("unpacked", f"{suite}-{digest(packages)}", make))
+
+
+def kernel(suite):
+    """A suite's kernel and compiler, to build modules in."""
+    return unpacked(suite, KERNEL)
 
 
 def _mmdebstrap(variant, suite, packages, path, *options):
