@@ -15,10 +15,11 @@ from .errors import GuestError
 from .machine import Machine
 from .paths import BUILD, made_by
 
+KERNEL = "arch/x86/boot/bzImage"
 SLOWER = 5
 REPORT = ("BUG:|WARNING:|KASAN|KCSAN|UBSAN|ODEBUG|Oops|Kernel panic|general protection|refcount_t|"
           "INFO: task|INFO: trying to register|rcu: INFO|blocked for more than|lockup|"
-          "list_(add|del) corruption|isn't complete after|kmemleak: (Cannot|Memory pool)")
+          "list_(add|del) corruption|complete after|kmemleak: (Cannot|Memory pool)")
 
 DEBUGFS = "mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug;"
 LOG = f"dmesg | grep -aE -A 50 '{REPORT}' | head -n 200 || true"
@@ -36,7 +37,7 @@ def debug_tree(base, flavour):
     folder = made_by("make debug-kernel", BUILD / "debug-kernel" / flavour / "built").parent
     patience.factor = SLOWER
     Machine.last_look = look
-    key = digest(str(base.path), folder / "vmlinux", folder / ".config")
+    key = digest(str(base.path), folder / KERNEL)
     return Tree(cached("trees", f"{flavour}-{key}", lambda path: _make_tree(path, base, folder)))
 
 
@@ -46,8 +47,7 @@ def _make_tree(path, base, folder):
     for old in [*(path / "lib/modules").iterdir(), *(path / "boot").glob("vmlinuz-*")]:
         execute("rm", "-r", old)
     execute("cp", "-r", modules, path / "lib/modules")
-    # Uncompressed: QEMU starts it as it is, and nobody has to unpack it.
-    execute("cp", folder / "vmlinux", path / f"boot/vmlinuz-{modules.name}")
+    execute("cp", folder / KERNEL, path / f"boot/vmlinuz-{modules.name}")
 
 
 def look(vm, leaks, timeout=30):
