@@ -29,7 +29,12 @@ bool dmr_main_gone(struct dmr_target *t, struct page *page)
 
 static bool minute_is_over(const struct dmr_guard *g)
 {
-	return time_after(jiffies, READ_ONCE(g->minute) + 60 * HZ);
+	return time_after_eq(jiffies, READ_ONCE(g->minute) + 60 * HZ);
+}
+
+static void report_minute(struct work_struct *work)
+{
+	dmr_report(container_of(to_delayed_work(work), struct dmr_target, guard.over));
 }
 
 static bool within_budget(struct dmr_target *t, unsigned int sectors)
@@ -45,6 +50,8 @@ static bool within_budget(struct dmr_target *t, unsigned int sectors)
 			    t->main->bdev, t->param[DMR_BUDGET]);
 		/* So that dmr_guard_stops() says so. */
 		WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
+		queue_delayed_work(t->mover.wq, &g->over,
+				   max(0L, (long)(g->minute + 60 * HZ - jiffies)));
 		return false;
 	}
 	WRITE_ONCE(g->spent, g->spent + sectors);
@@ -100,4 +107,15 @@ bool dmr_guard_stops(const struct dmr_target *t)
 		return true;
 	return t->param[DMR_BUDGET] && READ_ONCE(g->spent) >= t->param[DMR_BUDGET] &&
 	       !minute_is_over(g);
+}
+
+void dmr_guard_init(struct dmr_target *t)
+{
+	t->guard.minute = jiffies;
+	INIT_DELAYED_WORK(&t->guard.over, report_minute);
+}
+
+void dmr_guard_cancel(struct dmr_target *t)
+{
+	cancel_delayed_work_sync(&t->guard.over);
 }

@@ -390,6 +390,7 @@ void dmr_mover_start(struct dmr_target *t)
 	spin_lock_irq(&t->mover.lock);
 	WRITE_ONCE(t->mover.stopped, false);
 	spin_unlock_irq(&t->mover.lock);
+	dmr_mover_kick(t);
 }
 
 void dmr_mover_stop(struct dmr_target *t)
@@ -401,6 +402,9 @@ void dmr_mover_stop(struct dmr_target *t)
 
 void dmr_mover_drain(struct dmr_target *t)
 {
+	/* In this order, as nothing may be queued from outside while it drains. */
+	flush_workqueue(t->mover.wq);
+	dmr_guard_cancel(t);
 	drain_workqueue(t->mover.wq);
 }
 

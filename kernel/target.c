@@ -227,6 +227,7 @@ static int init_parts(struct dmr_target *t)
 	int r;
 
 	dmr_flush_init(t);
+	dmr_guard_init(t);
 	r = dmr_extents_init(&t->extents, t->ti->len);
 	if (!r)
 		r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);

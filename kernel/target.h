@@ -69,6 +69,7 @@ struct dmr_guard {
 	u64 row; /* blocks that failed since .doubt */
 	u64 spent; /* sectors moved by ourselves in the minute that began at .minute */
 	unsigned long minute; /* jiffies */
+	struct delayed_work over; /* that minute is, after too much was spent in it */
 };
 
 /* What "set" and the arguments of the table change; 0 switches a limit off. */
@@ -221,6 +222,9 @@ bool dmr_flush_refuses(struct dmr_target *t);
 
 /* guard.c */
 
+void dmr_guard_init(struct dmr_target *t);
+/* Forget that somebody wanted to know of the end of the minute. Sleeps. */
+void dmr_guard_cancel(struct dmr_target *t);
 /*
  * True if @sectors of main, a block that has just failed to be written, or that was read with
  * trouble, may be moved now. They count as moved. By the mover.
