@@ -99,7 +99,8 @@ $(LIBS) &: build-support/static-libs.sh build-support/static-libs.sha256
 KDIR ?= $(lastword $(shell ls -d /usr/src/linux-headers-*-cloud-amd64 2>/dev/null | sort -V))
 KREL  = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' '$(KDIR)/include/generated/utsrelease.h')
 # Kbuild writes beside the sources, so it is given links to them.
-KOBJ  = build/$(KREL)/obj
+KOUT  = build/$(KREL)
+KOBJ  = $(KOUT)/obj
 KMAKE = $(MAKE) -C '$(KDIR)' M='$(CURDIR)/$(KOBJ)' W=1 KCFLAGS=-Werror $(if $(V),V=1)
 
 define link-kernel-sources
@@ -114,8 +115,8 @@ endef
 module:
 	$(link-kernel-sources)
 	$(Q)+$(KMAKE) modules
-	$(Q)strip --strip-debug -o build/$(KREL)/dm-remap.ko $(KOBJ)/dm-remap.ko
-	@echo '  built    build/$(KREL)/dm-remap.ko'
+	$(Q)strip --strip-debug -o $(KOUT)/dm-remap.ko $(KOBJ)/dm-remap.ko
+	@echo '  built    $(KOUT)/dm-remap.ko'
 
 # For the kernel of each Debian suite that is tested, by that suite's compiler
 module-all:

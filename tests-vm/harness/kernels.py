@@ -15,18 +15,19 @@ def module(tree):
     """The module for the kernel of such a tree; built when its sources have changed."""
     sources = [SOURCE / "Makefile", *sorted((SOURCE / "kernel").iterdir())]
     return cached("modules", f"{tree.release}-{digest(str(tree.path), *sources)}",
-                  lambda path: _build(path, tree))
+                  lambda path: _build(path, tree)) / "dm-remap.ko"
 
 
 def _build(path, tree):
-    """Builds all of it: what was built before would not repeat its warnings."""
-    shutil.rmtree(BUILD / tree.release / "obj", ignore_errors=True)
+    """Builds all of it, in a folder of its own: what was built before would not warn again."""
     said = tree.run("sh", "-c", 'exec "$@" 2>&1', "sh", "make", "-C", SOURCE, "module",
                     f"-j{os.cpu_count()}", f"KDIR=/usr/src/linux-headers-{tree.release}",
-                    shared=SOURCE, env={"PATH": os.environ["PATH"], "LC_ALL": "C"}).decode()
+                    f"KOUT={path.relative_to(SOURCE)}", shared=SOURCE,
+                    env={"PATH": os.environ["PATH"], "LC_ALL": "C"}).decode()
     if "warning" in said.lower():
-        raise RuntimeError(f"dm-remap.ko does not build for {tree.release} silently:\n{said}")
-    shutil.copy(BUILD / tree.release / "dm-remap.ko", path)
+        raise RuntimeError(f"dm-remap.ko for {tree.release} does not build without a warning:\n"
+                           f"{said}")
+    shutil.rmtree(path / "obj")
 
 
 if __name__ == "__main__":
