@@ -33,11 +33,11 @@ int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 	if (r)
 		return r;
 	s->super = dmr_block_alloc();
-	if (!s->super) {
-		bioset_exit(&s->bios);
-		return -ENOMEM;
-	}
-	return 0;
+	s->end = dmr_block_alloc();
+	if (s->super && s->end)
+		return 0;
+	dmr_store_exit(s);
+	return -ENOMEM;
 }
 
 static void free_tables(struct dmr_store *s)
@@ -71,6 +71,7 @@ void dmr_store_exit(struct dmr_store *s)
 {
 	free_tables(s);
 	dmr_block_free(s->super);
+	dmr_block_free(s->end);
 	bioset_exit(&s->bios);
 }
 
@@ -189,22 +190,16 @@ static int write_tables(struct dmr_store *s, u32 from, u32 to, u8 copies)
  */
 static int write_new_tables(struct dmr_store *s, u32 from, u64 generation, u8 copies)
 {
-	struct dmr_table *end = dmr_block_alloc();
 	struct dmr_wave w;
 	u32 i;
-	int r;
 
-	if (!end)
-		return -ENOMEM;
-	dmr_table_init(end, s->super->header.uuid, s->tables + 1, generation);
+	dmr_table_init(s->end, s->super->header.uuid, s->tables + 1, generation);
 	dmr_wave_begin(&w, s);
 	for (i = from; i < s->tables; i++)
 		dmr_wave_write(&w, copies, i + 1, s->table[i]);
 	if (s->tables < s->layout.table_capacity)
-		dmr_wave_write(&w, copies, s->tables + 1, end);
-	r = dmr_wave_end(&w);
-	dmr_block_free(end);
-	return r;
+		dmr_wave_write(&w, copies, s->tables + 1, s->end);
+	return dmr_wave_end(&w);
 }
 
 int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)

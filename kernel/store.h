@@ -24,6 +24,7 @@ struct dmr_store {
 	struct dmr_layout layout;
 	struct dmr_super *super; /* as it stands on the spare, or is about to */
 	struct dmr_table **table; /* as above; table[i] is block index i + 1 */
+	struct dmr_table *end; /* the empty block that stands behind them on the spare */
 	u32 tables; /* initialised table blocks, entries of @table */
 	u32 fill; /* the table block that new entries go to */
 	u32 dirty; /* table blocks from this one to @fill changed since the last commit */

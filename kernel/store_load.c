@@ -327,8 +327,13 @@ static int level_tables(struct loader *l, u8 *mended)
 	for (from = 0; from < s->tables; from += BATCH) {
 		u32 to = min_t(u32, from + BATCH, s->tables);
 		struct dmr_wave w;
+		u8 any = 0;
 		int r;
 
+		for (i = from; i < to; i++)
+			any |= to_mend(s, &l->table[i]);
+		if (!any)
+			continue;
 		dmr_wave_begin(&w, s);
 		for (i = from; i < to; i++)
 			dmr_wave_write(&w, to_mend(s, &l->table[i]), i + 1, s->table[i]);
@@ -430,8 +435,11 @@ static int load(struct loader *l, struct dmr_extents *x)
 	s->generation = l->tally.newest + 1;
 	if (!s->read_only)
 		r = level_copies(l);
-	/* On thin ice the set is still good for what needs no commit. */
-	return dmr_store_writable(s) ? r : 0;
+	/*
+	 * On thin ice the set is still good for what needs no commit. Not if it lives by blocks
+	 * that no superblock counts: what is written by them could be lost with one more copy.
+	 */
+	return dmr_store_writable(s) || l->tally.tail ? r : 0;
 }
 
 int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
