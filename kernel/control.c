@@ -109,6 +109,7 @@ static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen
 	unsigned int sz = 0;
 	sector_t sector;
 
+	DMEMIT("%s", ""); /* also if there are none */
 	for (sector = 0; sector < t->ti->len; sector += place.run) {
 		rcu_read_lock();
 		dmr_lookup(&t->extents, sector, t->ti->len - sector, &place);
