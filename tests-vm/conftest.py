@@ -14,18 +14,20 @@ from harness.debug_kernel import debug_tree
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
-from harness.products import products, with_dm_remap
+from harness.products import with_dm_remap
 from harness.root import root_image
 
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
                   oracle.GUEST_PATH: guest_program("oracle"),
                   sectors.GUEST_PATH: guest_program("sectors")}
+DEBUG_KERNELS = ("debug", "races")
 KERNEL_COMPLAINS = "BUG:|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kernel", choices=["debug", "races"],
-                     help="test the target on such a debug kernel; see `make check-debug`")
+    parser.addoption("--kernel", choices=[*DEBUG_KERNELS, *kernels.SUITES],
+                     help="test the target on such a debug kernel, see `make check-debug`, or on "
+                          "that of another Debian suite")
 
 
 def pytest_configure(config):
@@ -33,17 +35,17 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    """Gives a test marked every_kernel, and whatever it uses, one fast lane after the other."""
+    """Has a test marked every_kernel done on one kernel after the other, unless one is named."""
     marked = metafunc.definition.get_closest_marker("every_kernel")
-    if marked and "fast_lane" in metafunc.fixturenames and not metafunc.config.option.kernel:
-        metafunc.parametrize("fast_lane", kernels.SUITES, indirect=True)
+    if marked and not metafunc.config.option.kernel:
+        metafunc.parametrize("suite", kernels.SUITES, indirect=True)
 
 
 @pytest.fixture(scope="session")
 def tree(request):
     """A Debian system as a folder."""
-    flavour = request.config.getoption("kernel")
-    return debug_tree(debian(), flavour) if flavour else debian()
+    flavour = request.config.option.kernel
+    return debug_tree(debian(), flavour) if flavour in DEBUG_KERNELS else debian()
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +55,16 @@ def bare_lane(tree):
 
 
 @pytest.fixture(scope="session")
-def fast_lane(request, tree):
+def suite(request):
+    """The Debian suite whose kernel is tested."""
+    asked = getattr(request, "param", request.config.option.kernel)
+    return asked if asked in kernels.SUITES else "bookworm"
+
+
+@pytest.fixture(scope="session")
+def fast_lane(tree, suite):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
-    suite = getattr(request, "param", "bookworm")
-    if suite == "bookworm":
-        return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(tree)})
-    kernel = kernels.kernel(suite)
-    return build_fast_lane(tree, {**GUEST_PROGRAMS, **products(kernel, kernels.module(kernel))},
-                           kernel=kernel)
+    return kernels.lane(tree, suite, GUEST_PROGRAMS)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from harness.initramfs import AT_HAND, fast_lane as build_fast_lane
-from harness.products import products
+from harness import kernels
+from harness.initramfs import AT_HAND
 from harness.remap import Remap
 from harness.tools import Tools, tools_disk
 
@@ -15,9 +15,9 @@ MODULES = ("raid1", "xfs", "btrfs", "aes_generic", "xts", "ecb", "cbc", "sha256_
 
 
 @pytest.fixture(scope="session")
-def fast_lane(tree):
+def fast_lane(tree, suite):
     """With the modules of these stacks."""
-    return build_fast_lane(tree, products(tree), at_hand=AT_HAND + MODULES)
+    return kernels.lane(tree, suite, at_hand=AT_HAND + MODULES)
 
 
 @pytest.fixture

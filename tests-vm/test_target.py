@@ -15,7 +15,6 @@ from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.remap import Remap
 
-
 def write_random(vm, dev, megabytes=1, at=0):
     """Writes random data in requests of 1 MiB past the page cache and keeps a copy."""
     vm.run(f"dd if=/dev/urandom of=/tmp/data bs=1M count={megabytes} status=none;"
@@ -67,6 +66,7 @@ def test_partitions_stay_within_their_bounds(boot, new_disk):
         assert rest.split() == ["0", "0"]
 
 
+@pytest.mark.every_kernel
 def test_a_4k_disk_moves_whole_blocks(boot, new_disk):
     main, spare = new_disk("64M", block_size=4096), new_disk("16M", block_size=4096)
     main.bad_sectors(1003, kind="io")
@@ -131,6 +131,7 @@ def test_a_bad_place_on_the_spare_is_passed_over(boot, new_disk):
         assert dev.status().remapped == 1
 
 
+@pytest.mark.every_kernel
 def test_named_sectors_move_with_their_data(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     vm = boot(main, spare)
@@ -149,6 +150,7 @@ def test_named_sectors_move_with_their_data(boot, new_disk):
         assert dev.status().remapped == 3100
 
 
+@pytest.mark.every_kernel
 def test_writes_go_on_while_their_sectors_move(boot, new_disk):
     """A move that misses a write in flight would bring old data back."""
     main, spare = new_disk("64M"), new_disk("32M")
@@ -167,6 +169,7 @@ def test_writes_go_on_while_their_sectors_move(boot, new_disk):
         assert dev.status().remapped == 8192
 
 
+@pytest.mark.every_kernel
 def test_table_round_trips_and_reload_keeps_remaps(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     main.bad_sectors(100)
@@ -184,6 +187,7 @@ def test_table_round_trips_and_reload_keeps_remaps(boot, new_disk):
         assert dev.status().remapped == 1
 
 
+@pytest.mark.every_kernel
 def test_a_suspend_ends_a_move(boot, new_disk):
     main, spare = new_disk("1G"), new_disk("2G")
     vm = boot(main, spare)
@@ -197,6 +201,7 @@ def test_a_suspend_ends_a_move(boot, new_disk):
         assert dev.status().remapped == moved + 8
 
 
+@pytest.mark.every_kernel
 def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
     main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("1M")
     small = new_disk("64K")
@@ -250,6 +255,7 @@ def test_one_misplaced_superblock_leads_nowhere(boot, new_disk):
         assert (dev.status().remapped, dev.status().valid_copies) == (1, "5/5")
 
 
+@pytest.mark.every_kernel
 def test_a_full_spare_fails_the_write_and_keeps_what_was_moved(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("1M")
     main.bad_sectors(4096, count=2048)
@@ -265,6 +271,7 @@ def test_a_full_spare_fails_the_write_and_keeps_what_was_moved(boot, new_disk):
         assert_reads_back(vm, dev.dev, megabytes=1, at=8)
 
 
+@pytest.mark.every_kernel
 def test_a_read_only_device_writes_nothing(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     main.bad_sectors(100)

@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
-"""dm-remap.ko for the kernels of Debian's suites, each built in its suite by its own compiler."""
+"""The kernels of Debian's suites, with dm-remap.ko built in each suite by its own compiler."""
 
 import os
 import shutil
 
 from .cache import cached, digest
 from .debian import kernel
+from .initramfs import fast_lane
 from .paths import BUILD, SOURCE
+from .products import products
 
 SUITES = ("bookworm", "trixie", "forky")
+
+
+def lane(tree, suite, files=(), **options):
+    """The fast lane with dm-remap: the tree's programs, and its own kernel if that is bookworm's."""
+    if suite == "bookworm":
+        return fast_lane(tree, {**dict(files), **products(tree)}, **options)
+    other = kernel(suite)
+    return fast_lane(tree, {**dict(files), **products(other, module(other))}, kernel=other,
+                     **options)
 
 
 def module(tree):
