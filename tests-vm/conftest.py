@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, kernels, oracle, sectors
+from harness import ackwriter, faults, kernels, oracle, sectors
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
@@ -18,6 +18,7 @@ from harness.products import with_dm_remap
 from harness.root import root_image
 
 GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
+                  faults.GUEST_PATH: guest_program("faultydm"),
                   oracle.GUEST_PATH: guest_program("oracle"),
                   sectors.GUEST_PATH: guest_program("sectors")}
 DEBUG_KERNELS = ("debug", "races")

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Memory and metadata I/O that fail, on the debug kernel (make check-debug): everything ends with an
+error or as if nothing had been, nothing leaks, and no acknowledged write is lost.
+"""
+
+from random import Random
+
+import pytest
+
+from harness import sectors
+from harness.assembler import dmremap
+from harness.faults import ALLOCATIONS, REQUESTS, Faults
+from harness.oracle import Oracle
+from harness.remap import Remap
+
+MOVED = range(100, 164)
+WRITTEN = range(0, 1024)
+
+# What is made ready before, the ioctl, and how it is all made as it was before.
+RESUME = "for try in 1 2 3; do dmsetup resume r0 && break; done"
+FRESH = "dmsetup create r0 --notable && dmsetup load r0 --table '{table}'"
+BLANK = "dd if=/dev/zero of={spare} bs=1M count=1 oflag=direct conv=fsync status=none"
+IOCTLS = {
+    "load": ("dmsetup create r0 --notable", "load remap {length} '{main} {spare}'",
+             "dmsetup clear r0"),
+    "first resume": (f"{BLANK}; {FRESH}", "resume",
+                     "dmsetup resume r0 && dmsetup status r0 | grep -q ' rw ' &&"
+                     f" dmsetup remove r0 && {BLANK} && {FRESH}"),
+    "resume": (FRESH, "resume", "dmsetup resume r0 && dmsetup status r0 | grep -q ' 64/' &&"
+                                f" dmsetup remove r0 && {FRESH}"),
+    "suspend": ("dmsetup create r0 --table '{table}'", "suspend", "dmsetup resume r0"),
+    "remove": ("dmsetup create r0 --table '{table}'", "remove",
+               "[ $errno = 0 ] || dmsetup remove r0; dmsetup create r0 --table '{table}'"),
+    "move": ("dmsetup create r0 --table '{table}'", "message 'remap 200 8'", "true"),
+    "status": ("dmsetup create r0 --table '{table}'", "status", "true"),
+    "pending": ("dmsetup create r0 --table '{table}'", "message pending", "true"),
+    "save": ("dmsetup create r0 --table '{table}'", "message save", "true"),
+    "restore": ("dmsetup create r0 --table '{table}'", "message restore", "true"),
+    "set": ("dmsetup create r0 --table '{table}'", "message 'set low_water 10'", "true"),
+}
+
+
+@pytest.fixture(autouse=True)
+def only_on_the_debug_kernel(request):
+    if request.config.getoption("kernel") != "debug":
+        pytest.skip("needs a kernel that injects faults: make check-debug")
+
+
+@pytest.mark.parametrize("what", ["memory", "I/O"])
+@pytest.mark.parametrize("ioctl", IOCTLS)
+def test_an_ioctl_that_meets_a_failure(boot, new_disk, ioctl, what):
+    main, spare = new_disk("4M"), new_disk("1M")
+    vm = boot(main, spare)
+    fault = Faults(vm)
+    with Remap(vm, main, spare) as dev:
+        sectors.write(dev, WRITTEN, depth=64)
+        dev.message(f"remap {MOVED.start} {len(MOVED)}")
+    names = {"table": dev.table, "main": main.dev, "spare": spare.dev, "length": 8192}
+    before, command, undo = (text.format(**names) for text in IOCTLS[ioctl])
+    vm.run(before)
+    if what == "I/O":
+        fault.of_requests_to(spare)
+    failed, survived = fault.every("r0", undo, command)
+    print(f"{ioctl}: {failed} places, {survived} survived")
+    assert failed
+    vm.run("dmsetup remove r0")
+    if ioctl != "first resume":
+        with Remap(vm, main, spare) as dev:
+            assert sectors.read(dev, WRITTEN, depth=64) == {}
+            assert dev.status().mode == "rw"
+
+
+def change(dev, random):
+    """Something that is done to a device in use; it may fail."""
+    sector = random.randrange(0, 16384 - 64)
+    return dev.vm.run(random.choice([
+        f"dmsetup message r0 0 remap {sector} {random.choice((1, 8, 64))}",
+        "dmsetup message r0 0 save",
+        "dmsetup suspend r0",
+        f"dmsetup load r0 --table '{dev.table}' && dmsetup suspend r0"]), check=False)
+
+
+def resume(dev):
+    """A resume that failed can be repeated."""
+    for _ in range(100):
+        if not dev.vm.run("dmsetup resume r0", check=False).status:
+            return
+    raise AssertionError("cannot be resumed")
+
+
+def hard_times(dev, random, operations):
+    """Random I/O, and whatever else is done to a device, over a main that has bad sectors."""
+    oracle = Oracle(random.getrandbits(32), "8M", operations)
+    oracle.start(dev.vm, dev.dev)
+    while oracle.runs:
+        change(dev, random)
+        resume(dev)
+    return oracle
+
+
+def worsen(main, random, on):
+    for _ in range(40):
+        main.bad_sectors(random.randrange(16384 - 8), random.choice((1, 1, 2, 8)), on=on)
+
+
+@pytest.mark.parametrize("percent", [2, 30])
+def test_memory_that_is_short_while_sectors_move(boot, new_disk, seed, percent):
+    random = Random(seed)
+    main, spare = new_disk("8M"), new_disk("16M")
+    worsen(main, random, "write")
+    vm = boot(main, spare)
+    fault = Faults(vm)
+    with Remap(vm, main, spare) as dev:
+        with fault.on(ALLOCATIONS, percent):
+            oracle = hard_times(dev, random, 200)
+        failures = oracle.ended()
+        print(f"{oracle.summary}; {len(failures)} failed; {dev.status()}")
+        assert oracle.verify(vm, dev.dev) == ""
+        # Memory comes back: no reason to give up on the spare.
+        assert dev.status().mode == "rw"
+        assert dev.status().remapped
+    assert dmremap("check", spare.path).returncode == 0
+    with Remap(vm, main, spare) as dev:
+        assert oracle.verify(vm, dev.dev) == ""
+
+
+@pytest.mark.parametrize("percent", [1, 10])
+def test_a_spare_that_fails_now_and_then(boot, new_disk, seed, percent):
+    random = Random(seed)
+    main, spare = new_disk("8M"), new_disk("16M")
+    worsen(main, random, "write")
+    vm = boot(main, spare)
+    fault = Faults(vm)
+    with Remap(vm, main, spare) as dev:
+        fault.of_requests_to(spare)
+        with fault.on(REQUESTS, percent):
+            oracle = hard_times(dev, random, 200)
+        failures = oracle.ended()
+        print(f"{oracle.summary}; {len(failures)} failed; {dev.status()}")
+        assert oracle.verify(vm, dev.dev) == ""
+    assert dmremap("check", spare.path).returncode in (0, 1)
+    with Remap(vm, main, spare) as dev:
+        assert oracle.verify(vm, dev.dev) == ""
+        assert dev.status().mode == "rw"
