@@ -101,6 +101,8 @@ bool dmr_guard_stops(const struct dmr_target *t)
 {
 	const struct dmr_guard *g = &t->guard;
 
+	if (READ_ONCE(g->no_place))
+		return true;
 	if (READ_ONCE(g->doubt) &&
 	    (READ_ONCE(g->gone) ||
 	     (t->param[DMR_GIVE_UP] && READ_ONCE(g->row) >= t->param[DMR_GIVE_UP])))

@@ -19,23 +19,6 @@ static void read_blocks(struct dmr_target *t, sector_t sector, sector_t count, u
 			bitmap_set(bad, at, t->unit);
 }
 
-/* The block @at sectors into the mover's pages to @place, or another that can be written. */
-static int put_block(struct dmr_batch *b, sector_t sector, sector_t at, sector_t place)
-{
-	struct dmr_target *t = b->target;
-	unsigned int attempt;
-
-	for (attempt = 0; attempt < DMR_PLACE_ATTEMPTS; attempt++) {
-		if (!dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_WRITE, t->spare->bdev,
-				  place))
-			return dmr_batch_add(b, sector, place, t->unit, false);
-		if (!dmr_store_alloc(&t->store, t->unit, t->unit, &place))
-			return -ENOSPC;
-	}
-	DMERR_LIMIT("%pg: no writable place found", t->spare->bdev);
-	return -EIO;
-}
-
 /* What the mover's pages hold from @at sectors on, to as many runs of places as it takes. */
 static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, sector_t count)
 {
@@ -52,8 +35,9 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 			r = dmr_batch_add(b, sector, place, run, false);
 			continue;
 		}
+		dmr_store_seek(&t->store, place);
 		for (done = 0; done < run && !r; done += t->unit)
-			r = put_block(b, sector + done, at + done, place + done);
+			r = dmr_put_block(b, sector + done, at + done, false);
 	}
 	return r;
 }

@@ -21,112 +21,19 @@
 /* Pages of a piece. The mover's first ones are compared with those behind them. */
 #define PIECE_PAGES (PIECE_SECTORS / DMR_BLOCK_SECTORS)
 
-/* Batches */
-
-void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
-{
-	b->target = t;
-	b->moved = false;
-	INIT_LIST_HEAD(&b->ranges);
-	dmr_update_begin(&b->update, &t->extents);
-}
-
-static int commit(struct dmr_batch *b)
-{
-	struct dmr_target *t = b->target;
-	int r = blkdev_issue_flush(t->spare->bdev);
-
-	if (!r)
-		return dmr_store_commit(&t->store);
-	t->store.failed = true; /* entries are in memory that must not go out */
-	return r;
-}
-
-int dmr_batch_end(struct dmr_batch *b)
-{
-	struct dmr_target *t = b->target;
-	int r = b->moved ? commit(b) : 0;
-
-	if (r) {
-		/*
-		 * Entries may have become stable after all. At the next activation they would
-		 * hide what was written to main after this, so nothing is.
-		 */
-		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
-		dmr_refuse(t, &b->ranges);
-		dmr_update_drop(&b->update);
-		return r;
-	}
-	dmr_update_publish(&b->update);
-	dmr_ranges_free(&b->ranges);
-	return 0;
-}
-
-/* Give a block that is on the spare another place there. */
-static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors)
-{
-	struct dmr_store *s = &b->target->store;
-	struct dmr_place old;
-	int r;
-
-	dmr_update_lookup(&b->update, main, sectors, &old);
-	r = dmr_store_replace(s, main, spare, sectors);
-	if (r)
-		return r;
-	r = dmr_update_set(&b->update, main, spare, sectors);
-	if (r)
-		dmr_store_replace(s, main, old.sector, sectors); /* now an entry of its own */
-	return r;
-}
-
-int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again)
-{
-	struct dmr_store *s = &b->target->store;
-	int r = dmr_store_reserve(s);
-
-	if (!r)
-		r = dmr_ranges_add(&b->ranges, main, sectors);
-	if (r)
-		return r;
-	r = again ? replace(b, main, spare, sectors)
-		  : dmr_update_set(&b->update, main, spare, sectors);
-	if (r)
-		return r;
-	if (!again)
-		dmr_store_add(s, main, spare, sectors);
-	b->moved = true;
-	return 0;
-}
-
-/* Failed writes */
-
-/* Put one logical block of @bio on the spare. Places that cannot be written are left behind. */
+/* Put one logical block of @bio on the spare; @again: from another place there. */
 static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t offset, bool again)
 {
 	struct dmr_target *t = b->target;
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	sector_t main = bio->bi_iter.bi_sector + offset;
-	unsigned int attempt;
-	sector_t place;
 
 	if (!again && !dmr_guard_write(t, t->unit))
 		return BLK_STS_IOERR;
-	for (attempt = 0; attempt < DMR_PLACE_ATTEMPTS; attempt++) {
-		if (!dmr_store_writable(&t->store) ||
-		    !dmr_store_alloc(&t->store, t->unit, t->unit, &place))
-			return BLK_STS_IOERR;
-		if (dmr_piece(t, bio, offset, t->unit, t->spare->bdev, place))
-			continue;
-		if (dmr_batch_add(b, main, place, t->unit, again))
-			return BLK_STS_IOERR;
-		io->moved = true;
-		DMINFO_LIMIT("%pg: sectors %llu+%u moved to %llu of %pg", t->main->bdev,
-			     (unsigned long long)main, t->unit, (unsigned long long)place,
-			     t->spare->bdev);
-		return BLK_STS_OK;
-	}
-	DMERR_LIMIT("%pg: no writable place found", t->spare->bdev);
-	return BLK_STS_IOERR;
+	dmr_copy_data(bio, offset, t->unit, t->mover.page);
+	if (dmr_put_block(b, bio->bi_iter.bi_sector + offset, 0, again))
+		return BLK_STS_IOERR;
+	io->moved = true;
+	return BLK_STS_OK;
 }
 
 static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t offset,
@@ -295,8 +202,6 @@ static void serve_bios(struct dmr_target *t, struct bio_list *bios)
 		dmr_end(bio);
 	}
 }
-
-/* The worker */
 
 static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 {

@@ -6,6 +6,8 @@
  * again tells, as an activation would, and the sectors in question, which took no writes meanwhile,
  * go by what is found.
  */
+#include <linux/slab.h>
+
 #include "target.h"
 
 int dmr_save(struct dmr_target *t, struct dmr_errand *e)
@@ -66,36 +68,58 @@ static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 	dmr_update_publish(&u);
 }
 
-static int load(struct dmr_target *t, const u8 *uuid, struct dmr_extents *x, bool read_only)
+/* Read what is on the spare, write nothing, and see whether it is the table in use. */
+static int compare(struct dmr_target *t, struct dmr_store *s, struct dmr_extents *x)
 {
-	int r;
+	int r = dmr_store_identify(s, t->store.super->header.uuid);
 
-	t->store.read_only = read_only;
-	r = dmr_store_identify(&t->store, uuid);
 	if (r)
 		return r < 0 ? r : -ENODATA;
-	return dmr_store_load(&t->store, x);
+	r = dmr_store_load(s, x);
+	if (!r && !agree(t, x)) {
+		DMERR("%pg: holds another table than the one in use", t->spare->bdev);
+		r = -EUCLEAN;
+	}
+	dmr_extents_clear(x);
+	return r;
 }
 
-/* The copies are brought level only when it is certain that they are those of this table. */
-static int load_and_compare(struct dmr_target *t, struct dmr_extents *fresh)
+static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 {
-	const bool read_only = t->store.read_only;
+	struct dmr_store *s = kzalloc(sizeof(*s), GFP_KERNEL);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = dmr_store_init(s, t->spare->bdev);
+	if (!r) {
+		s->read_only = true;
+		r = compare(t, s, x);
+		dmr_store_exit(s);
+	}
+	kfree(s);
+	return r;
+}
+
+/* This is the table in use, but for what is in question: as at an activation. */
+static int load(struct dmr_target *t, struct dmr_extents *x)
+{
 	u8 uuid[DMR_UUID_SIZE];
 	int r;
 
 	memcpy(uuid, t->store.super->header.uuid, sizeof(uuid));
-	r = load(t, uuid, fresh, true);
-	if (!r && !agree(t, fresh)) {
-		DMERR("%pg: holds another table than the one in use", t->spare->bdev);
-		r = -EUCLEAN;
+	r = dmr_store_identify(&t->store, uuid);
+	if (!r)
+		r = dmr_store_load(&t->store, x);
+	if (r) {
+		/* The map in use is right; what is known of the table on the spare is not. */
+		WRITE_ONCE(t->store.failed, true);
+		return r < 0 ? r : -ENODATA;
 	}
-	if (!r && !read_only) {
-		dmr_extents_clear(fresh);
-		r = load(t, uuid, fresh, false);
-	}
-	t->store.read_only = read_only;
-	return r;
+	keep_pending(t, x);
+	dmr_extents_replace(&t->extents, x);
+	dmr_forget_refused(t);
+	return 0;
 }
 
 int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
@@ -105,17 +129,11 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 
 	if (r)
 		return r;
-	r = load_and_compare(t, &fresh);
-	if (r) {
-		/* The map in use is right; what is known of the table on the spare is not. */
-		WRITE_ONCE(t->store.failed, true);
-		DMERR("%pg: cannot load the remap table again (%d), moving nothing", t->spare->bdev,
-		      r);
-	} else {
-		keep_pending(t, &fresh);
-		dmr_extents_replace(&t->extents, &fresh);
-		dmr_forget_refused(t);
-	}
+	r = compare_copy(t, &fresh);
+	if (!r)
+		r = load(t, &fresh);
+	if (r)
+		DMERR("%pg: cannot load the remap table again (%d)", t->spare->bdev, r);
 	dmr_extents_exit(&fresh);
 	return r;
 }

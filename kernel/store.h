@@ -65,9 +65,16 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x);
 
 /*
  * A run of at most @sectors fresh replacement sectors, a multiple of @unit sectors: its
- * length, 0 if the spare is full, its start in @start. Never given out twice.
+ * length, 0 if the spare is full, its start in @start. Never given out twice
+ * but after dmr_store_seek().
  */
 sector_t dmr_store_alloc(struct dmr_store *s, sector_t sectors, unsigned int unit, sector_t *start);
+
+/* Give out sectors from @sector on next: nothing from there on may be in use. */
+static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
+{
+	WRITE_ONCE(s->cursor, sector);
+}
 
 /*
  * Make room for one more entry. May write, as it makes the table longer. -EIO if no commit can

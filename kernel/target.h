@@ -64,6 +64,7 @@ struct dmr_flush {
 /* guard.c: what keeps a broken main from eating the spare. */
 struct dmr_guard {
 	bool doubt; /* a write to main has failed, and none has succeeded since */
+	bool no_place; /* none on the spare could be written, and none was since */
 	bool gone; /* main could not be read either, */
 	unsigned long probed; /* when that was tried; jiffies */
 	u64 row; /* blocks that failed since .doubt */
@@ -90,9 +91,6 @@ struct dmr_mover {
 	struct list_head errands;
 	bool stopped; /* suspended: takes no errands */
 };
-
-/* Fresh places tried for one block before the spare itself is taken to be broken. */
-#define DMR_PLACE_ATTEMPTS 8
 
 #define DMR_MOVE_SECTORS (32 * DMR_BLOCK_SECTORS) /* that fit dmr_mover.page */
 
@@ -271,7 +269,7 @@ int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e);
 /* Run @e, which kmalloc() has made, some time; it may be dropped. In any context. */
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 
-/* What moved since the last commit. */
+/* batch.c: what moved since the last commit. */
 struct dmr_batch {
 	struct dmr_target *target;
 	struct dmr_update update;
@@ -286,6 +284,11 @@ void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
  * dmr_store_reserve() and dmr_store_replace().
  */
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again);
+/*
+ * Write the block at @offset sectors into the mover's pages to a fresh place, passing over those
+ * that cannot be written, and enter it. -ENOSPC, -EROFS, -EIO: no place can be written.
+ */
+int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool again);
 /* Make it stable and visible. After an error its sectors take no writes any more. */
 int dmr_batch_end(struct dmr_batch *b);
 
@@ -317,7 +320,7 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
 /*
  * Load the table from the spare again, as at activation. -EUCLEAN if it differs in more than a
- * failed commit left open; after any error nothing is moved any more.
+ * failed commit left open.
  */
 int dmr_restore(struct dmr_target *t, struct dmr_errand *e);
 /* Write the superblock anew. */
@@ -361,13 +364,24 @@ static inline void dmr_guard_relax(struct dmr_target *t)
 	}
 }
 
+/* The same for the spare. */
+static inline void dmr_guard_place(struct dmr_target *t)
+{
+	if (unlikely(READ_ONCE(t->guard.no_place))) {
+		WRITE_ONCE(t->guard.no_place, false);
+		dmr_mover_kick(t);
+	}
+}
+
 /* A write of any kind has ended well. That a disk takes discards does not show that it can write. */
 static inline void dmr_note_write(struct dmr_target *t, const struct bio *bio, bool on_spare)
 {
-	if (unlikely(on_spare))
+	if (unlikely(on_spare)) {
 		atomic64_inc(&t->flush.written);
-	else if (bio_op(bio) != REQ_OP_DISCARD)
+		dmr_guard_place(t);
+	} else if (bio_op(bio) != REQ_OP_DISCARD) {
 		dmr_guard_relax(t);
+	}
 }
 
 #endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What moves to the spare between two commits.
+ */
+#include <linux/blkdev.h>
+
+#include "target.h"
+
+/*
+ * Fresh places tried for one block before the spare itself is taken to be broken. After each
+ * failure twice as many sectors are left out: a scratch of a megabyte is crossed, and still a spare
+ * that is gone is found out at once.
+ */
+#define PLACE_ATTEMPTS 12
+
+void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
+{
+	b->target = t;
+	b->moved = false;
+	INIT_LIST_HEAD(&b->ranges);
+	dmr_update_begin(&b->update, &t->extents);
+}
+
+static int commit(struct dmr_batch *b)
+{
+	struct dmr_target *t = b->target;
+	int r = blkdev_issue_flush(t->spare->bdev);
+
+	if (!r)
+		return dmr_store_commit(&t->store);
+	t->store.failed = true; /* entries are in memory that must not go out */
+	return r;
+}
+
+int dmr_batch_end(struct dmr_batch *b)
+{
+	struct dmr_target *t = b->target;
+	int r = b->moved ? commit(b) : 0;
+
+	if (r) {
+		/*
+		 * Entries may have become stable after all. At the next activation they would
+		 * hide what was written to main after this, so nothing is.
+		 */
+		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
+		dmr_refuse(t, &b->ranges);
+		dmr_update_drop(&b->update);
+		return r;
+	}
+	dmr_update_publish(&b->update);
+	dmr_ranges_free(&b->ranges);
+	return 0;
+}
+
+/* Give a block that is on the spare another place there. */
+static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors)
+{
+	struct dmr_store *s = &b->target->store;
+	struct dmr_place old;
+	int r;
+
+	dmr_update_lookup(&b->update, main, sectors, &old);
+	r = dmr_store_replace(s, main, spare, sectors);
+	if (r)
+		return r;
+	r = dmr_update_set(&b->update, main, spare, sectors);
+	if (r)
+		dmr_store_replace(s, main, old.sector, sectors); /* now an entry of its own */
+	return r;
+}
+
+int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again)
+{
+	struct dmr_store *s = &b->target->store;
+	int r = dmr_store_reserve(s);
+
+	if (!r)
+		r = dmr_ranges_add(&b->ranges, main, sectors);
+	if (r)
+		return r;
+	r = again ? replace(b, main, spare, sectors)
+		  : dmr_update_set(&b->update, main, spare, sectors);
+	if (r)
+		return r;
+	if (!again)
+		dmr_store_add(s, main, spare, sectors);
+	b->moved = true;
+	dmr_guard_place(b->target);
+	return 0;
+}
+
+int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool again)
+{
+	struct dmr_target *t = b->target;
+	struct dmr_store *s = &t->store;
+	const sector_t cursor = s->cursor;
+	unsigned int attempt;
+	sector_t place;
+	int r;
+
+	for (attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
+		if (!dmr_store_writable(s))
+			return s->read_only ? -EROFS : -EIO;
+		if (!dmr_store_alloc(s, t->unit, t->unit, &place))
+			break;
+		if (dmr_transfer(t, t->mover.page, offset, t->unit, REQ_OP_WRITE | REQ_SYNC,
+				 t->spare->bdev, place)) {
+			dmr_store_seek(s, place + ((sector_t)t->unit << attempt));
+			continue;
+		}
+		r = dmr_batch_add(b, main, place, t->unit, again);
+		if (!r)
+			DMINFO_LIMIT("%pg: sectors %llu+%u moved to %llu of %pg", t->main->bdev,
+				     (unsigned long long)main, t->unit, (unsigned long long)place,
+				     t->spare->bdev);
+		return r;
+	}
+	/* Nothing was put there, and it may work again tomorrow. */
+	dmr_store_seek(s, cursor);
+	if (!attempt)
+		return -ENOSPC;
+	DMERR_LIMIT("%pg: no writable place found", t->spare->bdev);
+	WRITE_ONCE(t->guard.no_place, true);
+	return -EIO;
+}
