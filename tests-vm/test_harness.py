@@ -81,6 +81,9 @@ def test_disks_are_weak_and_die_and_refuse_what_they_are_told_to(fast_lane, new_
         disks[0].bad_sectors(8, kind="target")
         assert sectors.write(disks[0], range(6, 9)) == {
             7: "No space left on device", 8: "Remote I/O error"}
+        disks[0].bad_sectors(400, count=8, on="discard")
+        with pytest.raises(CommandFailed, match=no_data):
+            vm.run(f"blkdiscard -f -o {400 * 512} -l 4096 {disks[0].dev}")
         assert attribute(disks[0], "queue/physical_block_size") == "512"
         assert attribute(disks[1], "queue/physical_block_size") == "4096"
 

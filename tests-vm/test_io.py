@@ -11,7 +11,7 @@ from harness.disk import SECTOR
 from harness.errors import CommandFailed
 from harness.logwrites import LogWrites, written
 from harness.remap import Mapped, Remap
-from harness.sysfs import attribute, counted
+from harness.sysfs import attribute, counted, folder
 
 AREA = range(4096)
 WOULD_WAIT = "Resource temporarily unavailable"
@@ -48,11 +48,11 @@ def test_requests_cross_extents_and_gaps(boot, new_disk):
         assert dev.status().remapped == len(MOVED_SECTORS)
         # Whoever reads a moved sector of main is caught.
         assert not sectors.write(main, sorted(MOVED_SECTORS), version=9)
-        for version, unit, depth in ((2, 4096, 1), (3, 512, 8), (4, 1, 1024), (5, 8, 512),
-                                     (6, 2048, 2)):
+        ways = [(4096, 1), (512, 8), (8, 512), (1, 1024), (2048, 2)]
+        for version, (unit, depth) in enumerate(ways, 2):
             assert not sectors.write(dev, AREA[::unit], version=version, unit=unit, depth=depth)
-            for unit, depth in ((4096, 1), (1, 1024), (256, 16)):
-                assert not sectors.read(dev, AREA[::unit], version=version, unit=unit, depth=depth)
+            unit, depth = ways[1 - version]  # read in another way than written
+            assert not sectors.read(dev, AREA[::unit], version=version, unit=unit, depth=depth)
         # Requests that begin and end anywhere.
         for start, count in ((3, 3), (6, 3), (15, 51), (99, 10), (999, 207), (2047, 100),
                              (4090, 6)):
@@ -205,45 +205,48 @@ def test_nowait_never_waits_and_is_never_taken_for_a_bad_sector(boot, new_disk):
         assert (status.mode, status.health) == ("rw", "ok")
 
 
-SIZES = [(512, 512), (512, 4096), (4096, 4096)]
-GEOMETRY = ["logical_block_size", "physical_block_size", "minimum_io_size", "optimal_io_size",
-            "hw_sector_size", "rotational", "zoned"]
+GEOMETRY = ("size", "ro", "alignment_offset", "queue/logical_block_size",
+            "queue/physical_block_size", "queue/minimum_io_size", "queue/optimal_io_size",
+            "queue/hw_sector_size", "queue/rotational", "queue/zoned")
+
+
+def geometry(device):
+    said = device.vm.run(f"cd {folder(device)} && cat {' '.join(GEOMETRY)}").split()
+    return dict(zip(GEOMETRY, said, strict=True))
 
 
 def test_the_set_has_the_geometry_of_its_main(boot, new_disk):
     """512n, 512e and 4Kn, with a spare of any kind but a 4Kn one where smaller blocks may move."""
-    mains = [new_disk("2M", block_size=size, physical=physical) for size, physical in SIZES]
-    spares = [new_disk("1M", bus="virtio", block_size=size, physical=physical)
-              for size, physical in SIZES]
-    vm = boot(*mains, *spares)
-    for main in mains:
-        for spare in spares:
-            vm.run(f"dd if=/dev/zero of={spare.dev} bs=1M count=1 oflag=direct status=none")
-            if main.block_size < spare.block_size:
-                with pytest.raises(CommandFailed), Remap(vm, main, spare):
-                    pass
-                assert "logical block is larger" in vm.run("dmesg | tail -n 3")
-                assert not spare.read_at(0, spare.size).strip(b"\0")
-                continue
-            with Remap(vm, main, spare) as dev:
-                for name in GEOMETRY:
-                    said = attribute(dev, f"queue/{name}")
-                    assert said == attribute(main, f"queue/{name}"), (name, SIZES)
-                assert attribute(dev, "alignment_offset") == attribute(main, "alignment_offset")
-                assert attribute(dev, "size") == attribute(main, "size")
-                assert attribute(dev, "ro") == "0"
-                assert attribute(dev, "queue/write_cache") == "write back"
-                unit = main.block_size // SECTOR
-                main.bad_sectors(160, count=unit)
-                assert not sectors.write(dev, [160 - unit], unit=3 * unit, version=2)
-                assert not sectors.read(dev, [160 - unit], unit=3 * unit, version=2)
-                assert (dev.status().remapped, dev.status().extents) == (unit, 1)
-                small = sectors.read(dev, [161], version=2)
-                assert small == ({161: "Invalid argument"} if unit > 1 else {})
-                if unit > 1:
-                    with pytest.raises(CommandFailed):
-                        dev.message("remap 4 8")
-                main.heal()
+    kinds = {"512n": (512, 512), "512e": (512, 4096), "4Kn": (4096, 4096)}
+    mains, spares = ({kind: new_disk(size, bus=bus, block_size=block, physical=physical)
+                      for kind, (block, physical) in kinds.items()}
+                     for size, bus in (("2M", "scsi"), ("1M", "virtio")))
+    vm = boot(*mains.values(), *spares.values())
+
+    def empty(spare):
+        vm.run(f"dd if=/dev/zero of={spare.dev} bs=1M count=1 oflag=direct status=none")
+        return spare
+
+    for main, spare in ("512n", "512e"), ("512e", "512n"), ("4Kn", "512n"), ("4Kn", "4Kn"):
+        main, spare = mains[main], empty(spares[spare])
+        with Remap(vm, main, spare) as dev:
+            assert geometry(dev) == geometry(main)
+            assert attribute(dev, "queue/write_cache") == "write back"
+            unit = main.block_size // SECTOR
+            main.bad_sectors(160, count=unit)
+            assert not sectors.write(dev, [160 - unit], unit=3 * unit, version=2)
+            assert not sectors.read(dev, [160 - unit], unit=3 * unit, version=2)
+            assert (dev.status().remapped, dev.status().extents) == (unit, 1)
+            if unit > 1:
+                assert sectors.read(dev, [161], version=2) == {161: "Invalid argument"}
+                with pytest.raises(CommandFailed):
+                    dev.message("remap 4 8")
+            main.heal()
+    for main in "512n", "512e":
+        with pytest.raises(CommandFailed), Remap(vm, mains[main], empty(spares["4Kn"])):
+            pass
+        assert "logical block is larger" in vm.run("dmesg | tail -n 3")
+        assert not spares["4Kn"].read_at(0, spares["4Kn"].size).strip(b"\0")
 
 
 def test_what_cannot_be_a_set_is_refused(boot, new_disk):
@@ -292,8 +295,8 @@ def test_read_only_means_nothing_is_written(boot, new_disk):
         assert (dev.status().mode, dev.sysfs("mode")) == ("ro", "ro")
         assert attribute(dev, "ro") == "1"
         assert not sectors.read(dev, AREA[::64], unit=64)
-        with pytest.raises(CommandFailed, match="not permitted|Read-only"):
-            sectors.write(dev, [0], version=2)
+        with pytest.raises(CommandFailed):
+            vm.run(f"dd if=/dev/zero of={dev.dev} bs=512 count=1 oflag=direct status=none")
         # What can't be read is pending here, too; what is weak can't be moved.
         main.bad_sectors(200, on="read")
         assert list(sectors.read(dev, range(196, 204))) == [200]
@@ -311,8 +314,8 @@ def test_read_only_means_nothing_is_written(boot, new_disk):
 def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
     main, spare = new_disk("8M", bus="virtio"), new_disk("8M")
     vm = boot(main, spare)
-    bad = range(0, 1024, 3)
-    all_sectors = " ".join(map(str, range(1024)))
+    written = range(256)
+    bad = written[::3]
     with Remap(vm, main, spare) as dev:
         dev.message("set give_up 100000")
         fill(dev)
@@ -321,12 +324,12 @@ def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
         table = vm.run("dmsetup table r0")
         writer = vm.spawn(f"""version=2
             while [ ! -e /tmp/stop ]; do
-                sectors write -q 64 -v $version {dev.dev} {all_sectors}
-                sectors read -q 64 -v $version {dev.dev} {all_sectors}
+                sectors write -q 64 -v $version {dev.dev} $(seq 0 255)
+                sectors read -q 64 -v $version {dev.dev} $(seq 0 255)
                 version=$((version + 1))
                 echo $version > /tmp/version
             done""")
-        for _ in range(10):
+        for _ in range(5):
             vm.run("dmsetup suspend r0 && dmsetup resume r0", timeout=20)
             vm.run("dmsetup suspend --noflush r0 && dmsetup resume r0", timeout=20)
             vm.run("dmsetup load r0 && dmsetup resume r0", stdin=table.encode(), timeout=20)
@@ -334,14 +337,14 @@ def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
         vm.run("touch /tmp/stop")
         assert writer.wait(60).stdout == ""
         version = int(vm.run("cat /tmp/version")) - 1
-        assert not sectors.read(dev, range(1024), version=version, depth=64)
+        assert not sectors.read(dev, written, version=version, depth=64)
         assert dev.status().remapped == len(bad)
         # Twice the same, and twice removed.
         vm.run("dmsetup suspend r0; dmsetup suspend r0; dmsetup resume r0; dmsetup resume r0")
-        assert not sectors.read(dev, range(1024), version=version, depth=64)
+        assert not sectors.read(dev, written, version=version, depth=64)
         vm.run("dmsetup suspend r0")
     with Remap(vm, main, spare) as dev:
-        assert not sectors.read(dev, range(1024), version=version, depth=64)
+        assert not sectors.read(dev, written, version=version, depth=64)
         assert (dev.status().remapped, dev.status().valid_copies) == (len(bad), "5/5")
 
 

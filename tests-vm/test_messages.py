@@ -67,8 +67,6 @@ def test_every_message_and_what_it_does_not_take(boot, new_disk):
             with pytest.raises(CommandFailed):
                 dev.message(wrong)
             assert "remap" in vm.run("dmesg"), wrong
-        with pytest.raises(CommandFailed):
-            vm.run("dmsetup message r0 8192 save")  # not the target at sector 8192, which is none
         assert (vm.run("dmsetup table r0"), dev.status()) == (table, status)
 
 
@@ -172,14 +170,13 @@ def test_sysfs_and_status_are_read_while_sets_come_and_go(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
     readers = [vm.spawn(f"while [ ! -e /tmp/stop ]; do {command}; done > /dev/null 2>&1; true")
-               for command in ("cat /sys/block/dm-*/remap/*", "cat /sys/block/dm-*/remap/*",
-                               "dmsetup status; dmsetup table",
-                               "dmsetup message r0 0 metadata_status",
-                               "dmsetup message r0 0 remap 16 8; dmsetup message r0 0 save")]
-    for _ in range(5):
+               for command in ("cat /sys/block/dm-*/remap/*", "dmsetup status; dmsetup table",
+                               "for message in metadata_status 'remap 16 8' save;"
+                               " do dmsetup message r0 0 $message; done")]
+    for _ in range(4):
         with Remap(vm, main, spare):
             table = vm.run("dmsetup table r0")
-            for _ in range(5):
+            for _ in range(4):
                 vm.run("dmsetup suspend r0 && dmsetup resume r0"
                        " && dmsetup load r0 && dmsetup resume r0", stdin=table.encode())
     vm.run("touch /tmp/stop")

@@ -191,11 +191,12 @@ def test_the_spare_fills_up(boot, new_disk):
         assert not sectors.write(dev, moved[32:33], version=2)
         assert dev.status().health == "degraded"
         assert dev.events() > events
+
+        events = dev.events()
         assert not sectors.write(dev, moved[33:], version=2)
         assert (dev.status().remapped, dev.sysfs("spare_free_sectors")) == (usable, "0")
 
         main.bad_sectors(0, count=64, kind="io")
-        events = dev.events()
         assert list(sectors.write(dev, [0], version=2)) == [0]
         assert (dev.status().mode, dev.status().health) == ("rw", "failing")
         assert dev.events() > events

@@ -197,7 +197,7 @@ class Disk:
             new = f"{self.node}-bad{next(_numbers)}"
             qmp.execute("blockdev-add", {"driver": "blkdebug", "node-name": new,
                                          "image": f"{self.node}-below",
-                                         "inject-error": rules})
+                                         "discard": "unmap", "inject-error": rules})
         qmp.execute("blockdev-reopen", {"options": [self._raw_node(new or f"{self.node}-below")]})
         if old:
             qmp.execute("blockdev-del", {"node-name": old})

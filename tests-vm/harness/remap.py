@@ -92,7 +92,7 @@ class Remap(Mapped):
         return status
 
     def message(self, text):
-        return self.vm.run(f"dmsetup message {self.name} 0 {text}")
+        return self.vm.run(f"dmsetup message -- {self.name} 0 {text}")
 
     def pending(self):
         """The pending sectors, as the target lists them: [(sector, count)]."""
