@@ -15,7 +15,9 @@
  * recorded. `verify` makes the model again from it and reads the whole device, after a removal, or
  * with -c after a power cut: then what no flush covered may be there or not.
  *
- * -b BYTES  the logical block (512)   -t JOBS  (4)   -n COUNT  operations of each job (1000)
+ * -b BYTES  the logical block (512)   -t JOBS  (4)
+ * -n COUNT  each job does so many operations (1000), and then goes on until SIGTERM
+ * -u        what an operation that failed has written may still come about, also after it was read
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -25,6 +27,8 @@
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +43,7 @@
 #define SECTOR    512u
 #define MAGIC     0x656c6361726f6d64ull
 #define LONGEST   (1u << 20) /* bytes of a batch */
+#define MOST      (1u << 18) /* operations there is memory for */
 #define PIECES    8
 #define GRID      256
 #define SEGMENTS  8
@@ -54,7 +59,7 @@ static const char *const kind_name[] = {"read", "write", "zeroes", "discard", "f
 static struct {
 	uint64_t seed, length, block, count;
 	unsigned int jobs;
-	bool after_cut, discards;
+	bool after_cut, unsettled, discards;
 	unsigned int address_grain, length_grain;
 	const char *device, *journal;
 } opt = {.block = SECTOR, .jobs = 4, .count = 1000};
@@ -244,17 +249,10 @@ static void happens(const struct event *e)
 		saw(e);
 }
 
-static uint32_t most_operations(void)
-{
-	/* Each job may exceed its count by the pieces of its last batch. */
-	return opt.jobs * (opt.count + PIECES) + 1;
-}
-
 static void new_model(void)
 {
-	/* A version found on the device may be any number. */
 	model.sectors = calloc(sectors_of_device(), sizeof(*model.sectors));
-	model.operations = calloc(most_operations(), sizeof(*model.operations));
+	model.operations = calloc(MOST, sizeof(*model.operations));
 	if (!model.sectors || !model.operations)
 		err(2, "memory");
 }
@@ -401,6 +399,7 @@ struct job {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static struct job *jobs;
+static atomic_bool stopped;
 
 static void *aligned(size_t size)
 {
@@ -659,7 +658,7 @@ static void check_sector(const union sector *found, uint32_t sector)
 		fflush(stdout);
 		_exit(1);
 	}
-	if (!is_certain(&model.sectors[sector]))
+	if (!is_certain(&model.sectors[sector]) && !opt.unsettled)
 		record(&(struct event){
 			.phase = SAW, .start = sector, .count = 1, .result = version});
 }
@@ -685,11 +684,21 @@ static void end(struct job *j)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool is_enough(uint64_t done)
+{
+	bool full;
+
+	pthread_mutex_lock(&lock);
+	full = model.last + (opt.jobs + 1) * PIECES > MOST;
+	pthread_mutex_unlock(&lock);
+	return full || (done >= opt.count && stopped);
+}
+
 static void *run_job(void *arg)
 {
 	struct job *j = arg;
 
-	for (uint64_t done = 0; done < opt.count; done += j->count) {
+	for (uint64_t done = 0; !is_enough(done); done += j->count) {
 		draw_batch(j);
 		begin(j);
 		issue(j);
@@ -767,7 +776,13 @@ static void print_summary(void)
 static int run(void)
 {
 	pthread_t threads[opt.jobs];
+	sigset_t stop;
+	int signal;
 
+	/* Only waited for, as it would interrupt the jobs. */
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
 	jobs = calloc(opt.jobs, sizeof(*jobs));
 	journal.file = open_directly(opt.journal, O_RDWR | O_CREAT);
 	opt.discards = has_discards(opt.device);
@@ -777,6 +792,8 @@ static int run(void)
 	for (unsigned int i = 0; i < opt.jobs; i++)
 		if (pthread_create(&threads[i], NULL, run_job, &jobs[i]))
 			errx(2, "cannot start a job");
+	sigwait(&stop, &signal);
+	stopped = true;
 	for (unsigned int i = 0; i < opt.jobs; i++)
 		pthread_join(threads[i], NULL);
 	print_summary();
@@ -813,7 +830,7 @@ static int verify(void)
 
 static void parse(int argc, char **argv)
 {
-	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:c")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:cu")) != -1;) {
 		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
@@ -837,6 +854,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'c':
 			opt.after_cut = true;
+			break;
+		case 'u':
+			opt.unsettled = true;
 			break;
 		default:
 			exit(2);
