@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from harness import kernels
+from harness.errors import CommandFailed
 from harness.initramfs import AT_HAND
 from harness.remap import Remap
 from harness.tools import Tools, tools_disk
@@ -91,36 +92,39 @@ def test_a_layer_on_a_set_notices_nothing(boot_with_tools, new_disk, seed, layer
         assert (dev.status().mode, dev.status().health) == ("rw", before.health)
 
 
-def test_a_mirror_keeps_both_its_sets(boot_with_tools, new_disk, seed):
+def test_a_mirror_keeps_both_its_sets(boot_with_tools, new_disk):
     """md throws a device out for a write that fails, and rewrites what it can't read."""
-    random = Random(seed)
     mains, spares = [new_disk("64M"), new_disk("64M")], [new_disk("16M"), new_disk("16M")]
     for main in mains:
-        grow_weak(main, random, areas=60)
+        for sector in range(0, main.size // 512, 2048):
+            main.bad_sectors(sector, count=8)
     vm, tools = boot_with_tools(*mains, *spares)
     with (Remap(vm, mains[0], spares[0], name="r0") as first,
           Remap(vm, mains[1], spares[1], name="r1") as second):
         tools.run(f"mdadm --create /dev/md0 --quiet --run --level=1 --raid-devices=2"
                   f" --metadata=1.2 --assume-clean {first.dev} {second.dev};"
                   "mkfs.ext4 -q /dev/md0; mount /dev/md0 /mnt; cp -a /usr/sbin /mnt; sync")
-        # What lies there has been written: bad areas that were in the way are gone.
-        start = int(tools.run("filefrag -v -b512 /mnt/sbin/lvm | awk '$1 == \"0:\" {print +$4}'"))
-        offset = 2 * int(tools.run("mdadm --examine /dev/mapper/r0 | awk '/Data Offset/ {print $4}'"))
-        mains[0].bad_sectors(offset // 2 + start, count=4, on="both")
-        moved = first.status().remapped
+        file = int(tools.run("filefrag -v -b512 /mnt/sbin/lvm | awk '$1 == \"0:\" {print +$4}'"))
+        data = int(tools.run(f"mdadm --examine {first.dev} | awk '/Data Offset/ {{print $4}}'"))
+        bad = (data + file) // 2048 * 2048 + 3072  # one of the places that are not moved yet
+        mains[0].bad_sectors(bad, count=4, on="both")
+        read = f"dd bs=512 skip={bad} count=4 iflag=direct status=none"
+        with pytest.raises(CommandFailed):
+            vm.run(f"{read} if={first.dev}")
         tools.run("cd /sys/block/md0/md; echo check > sync_action;"
-                  "while ! grep -q idle sync_action; do sleep 0.1; done; umount /mnt")
+                  "while ! grep -q idle sync_action; do sleep 0.1; done")
+        vm.run(f"{read} if={second.dev} of=/tmp/right && {read} if={first.dev} | cmp - /tmp/right")
         assert "[UU]" in vm.run("cat /proc/mdstat")
-        assert first.status().remapped == moved + 4
-        assert second.status().remapped > 0
-        tools.run("e2fsck -fn /dev/md0; mount /dev/md0 /mnt; diff -r --no-dereference /usr/sbin"
+        for dev in first, second:
+            assert (dev.status().remapped > 0, dev.status().pending) == (True, 0)
+        tools.run("umount /mnt; e2fsck -fn /dev/md0; mount /dev/md0 /mnt; diff -r --no-dereference /usr/sbin"
                   " /mnt/sbin; umount /mnt; mdadm --quiet --stop /dev/md0")
 
 
 FILESYSTEMS = {"ext4": ("mkfs.ext4 -q", "e2fsck -fn"),
                "xfs": ("mkfs.xfs -q", "xfs_repair -n"),
                "btrfs": ("mkfs.btrfs -q", "btrfs check --readonly")}
-FIO = ("fio --name=storm --directory=/mnt --size=24M --loops=2 --rw=randwrite --bsrange=4k-64k"
+FIO = ("fio --name=storm --directory=/mnt --size=16M --loops=2 --rw=randwrite --bsrange=4k-64k"
        " --verify_interval=4k --verify=crc32c --verify_fatal=1 --ioengine=libaio --direct=1"
        " --iodepth=8 --fsync=16 --end_fsync=1 --randseed={seed} --output=/tmp/fio")
 
@@ -136,9 +140,10 @@ def test_a_filesystem_outlives_a_storm(boot_with_tools, new_disk, seed, filesyst
     with Remap(vm, main, spare) as dev:
         tools.run(f"{make} {dev.dev}; mount {dev.dev} /mnt")
         storm = tools.start(FIO.format(seed=seed) + " && cp -a /usr/sbin /mnt && umount /mnt")
-        while storm.status is None:
-            grow_weak(main, random, areas=1, count=16)
-        assert storm.wait().status == 0, storm.stderr + tools.run("cat /tmp/fio")
+        for _ in range(60):
+            if storm.status is None:
+                grow_weak(main, random, areas=1, count=16)
+        assert storm.wait(120).status == 0, storm.stderr + tools.run("cat /tmp/fio")
         assert dev.status().remapped > 0
         assert dev.status().mode == "rw"
     with Remap(vm, main, spare) as dev:
@@ -155,12 +160,12 @@ def test_swapping_goes_on_while_writes_fail(boot, new_disk, seed):
     vm = boot(main, spare, memory=128)
     with Remap(vm, main, spare) as dev:
         vm.run(f"mkswap {dev.dev} && swapon {dev.dev} && mkdir /hog &&"
-               " mount -t tmpfs -o size=128M tmpfs /hog")
-        summed = f"head -c {96 << 20} /dev/urandom | tee /hog/data | sha256sum"
+               " mount -t tmpfs -o size=96M tmpfs /hog")
+        summed = f"head -c {72 << 20} /dev/urandom | tee /hog/data | sha256sum"
         before = vm.run(summed, timeout=120)
         assert vm.run("sha256sum < /hog/data", timeout=120) == before
         used = int(vm.run("awk '/SwapTotal/ {t = $2} /SwapFree/ {f = $2} END {print t - f}'"
                           " /proc/meminfo"))
-        assert used > 32 << 10
+        assert used > 16 << 10
         assert dev.status().remapped > 0
         vm.run(f"rm /hog/data; swapoff {dev.dev}", timeout=120)

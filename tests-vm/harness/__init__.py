@@ -4,6 +4,7 @@ Virtual machines with Debian in them, and disks that fail as real ones do.
 
     debian     a Debian system as a folder, from Debian's packages
     initramfs  the fast lane: kernel and busybox, up in seconds, for tests of the target
+    kernels    the fast lane with the kernels of several suites; tools: Debian's programs in it
     root       the boot lane: that system on a partition, with dracut's initramfs
     machine    QEMU: boot, run commands, unplug, cut the power
     console    what it says on its first serial port; guest: commands over the second
