@@ -259,6 +259,58 @@ def test_the_spare_is_pulled_out(boot, new_disk, bus):
         assert not sectors.read(dev, [200], version=4)
 
 
+def test_a_spare_that_fails_for_a_while_is_used_again(boot, new_disk):
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        main.bad_sectors(100, kind="io", on="both")
+        assert not sectors.write(dev, [100], version=2)
+        main.bad_sectors(200, count=8, kind="io")
+        events = dev.events()
+        spare.fail(on="write")
+        assert list(sectors.write(dev, [100, *range(200, 208)], version=3)) == [
+            100, *range(200, 208)]
+        assert (dev.status().mode, dev.status().health) == ("rw", "failing")
+        assert dev.events() > events
+        assert not sectors.read(dev, [100], version=2)
+        assert not sectors.write(dev, [300], version=3)
+        events = dev.events()
+        spare.heal()
+        # Nothing was wasted, and nothing is forgotten.
+        assert not sectors.write(dev, [100, *range(200, 208)], version=4)
+        assert not sectors.read(dev, [100, *range(200, 208)], version=4)
+        status = dev.status()
+        assert (status.mode, status.health, status.remapped) == ("rw", "ok", 9)
+        assert int(dev.sysfs("spare_free_sectors")) == status.usable - 9
+        assert dev.events() > events
+
+
+def test_the_spare_is_pulled_out_in_the_middle_of_a_move(boot, new_disk):
+    main, spare = new_disk("256M", bus="virtio"), new_disk("512M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        move = vm.spawn("dmsetup message r0 0 remap 1024 520000")
+        dev.wait(lambda status: status.remapped >= 4096)
+        vm.unplug(spare)
+        assert move.wait(20).status != 0
+        moved = dev.status().remapped
+        assert moved >= 4096
+        assert not sectors.read(dev, AREA[:1024:64], unit=64)
+        assert sectors.read(dev, [1024], unit=64)
+        assert not sectors.write(dev, [0], unit=64, version=2)
+        assert dev.status().health == "failing"
+        vm.run("dmsetup suspend r0; dmsetup resume r0", timeout=20)
+
+    # The move may have got further than anybody was told, but what moved is there.
+    vm.plug(spare)
+    with Remap(vm, main, spare) as dev:
+        assert dev.status().remapped >= moved
+        assert not sectors.read(dev, AREA[64::64], unit=64)
+        assert not sectors.read(dev, [0], unit=64, version=2)
+
+
 def test_a_flush_reaches_the_disks_that_have_something_to_flush(boot, new_disk):
     main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
     vm = boot(main, spare)
