@@ -807,6 +807,8 @@ static int verify(void)
 	uint32_t bad = 0;
 
 	replay();
+	if (!model.last)
+		errx(2, "%s is empty", opt.journal);
 	for (uint64_t at = 0; at < opt.length; at += LONGEST) {
 		ssize_t size = opt.length - at < LONGEST ? opt.length - at : LONGEST;
 

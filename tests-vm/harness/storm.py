@@ -171,17 +171,28 @@ class Storm:
         self._command(f"dmsetup resume {self.dev.name}")
 
     def reload(self):
+        self._command(self.reload_command())
+
+    def reload_command(self):
         name = self.dev.name
         how = self.random.choice(("", "--noflush"))
-        self._command(f"dmsetup table {name} | dmsetup load {name} &&"
-                      f" dmsetup suspend {how} {name}; dmsetup resume {name}")
+        return (f"dmsetup table {name} | dmsetup load {name} &&"
+                f" dmsetup suspend {how} {name}; dmsetup resume {name}")
 
     def move(self):
         """Sectors that cannot be read can't be moved, and it says so."""
+        start, count = self._range_to_move()
+        self._command(self.move_command(start, count),
+                      allowed=("Input/output error",) * self.may_be_unreadable(start, count))
+
+    def _range_to_move(self):
         count = self.unit * self.random.choice((1, 5, 40, 600 // self.unit))
-        start = self._start(count) // self.unit * self.unit
-        self._command(f"dmsetup message {self.dev.name} 0 remap {start} {count}",
-                      allowed=("Input/output error",) if self.may_be_unreadable(start, count) else ())
+        return self._start(count) // self.unit * self.unit, count
+
+    def move_command(self, start=None, count=None):
+        if start is None:
+            start, count = self._range_to_move()
+        return f"dmsetup message {self.dev.name} 0 remap {start} {count}"
 
     def message(self):
         text = self.random.choice(("save", "restore", "metadata_status", "pending", "set low_water 100",
