@@ -10,6 +10,9 @@ Virtual machines with Debian in them, and disks that fail as real ones do.
     console    what it says on its first serial port; guest: commands over the second
     disk       an image, its bad sectors, its bytes; copies: metadata on it, to be damaged
     powerloss  a write cache that is lost with the power; nbd: serves such disks
+    remap      the target by dmsetup alone, and devices below it that do what disks can't
+    sectors    requests of which it is known how each ended; sysfs: what they made the disks do
+    logwrites  what was written to a device of the guest, in what order, with which flags
     ackwriter  writes of which it is known, after a power cut, which were acknowledged
     accel      KVM if it works here, else emulation
 
