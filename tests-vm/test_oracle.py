@@ -16,6 +16,7 @@ import pytest
 
 from harness import paths
 from harness.cache import execute, guest_program
+from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.oracle import GUEST_PATH, Oracle, assembled, assert_check
@@ -40,7 +41,10 @@ def partition(new_disk):
 
 
 def large_blocks(new_disk):
-    return new_disk(SIZE, bus="virtio", block_size=4096), new_disk("64M")
+    """And a spare that knows no discards."""
+    spare = new_disk("64M", bus="virtio")
+    spare.device = lambda slot: {**Disk.device(spare, slot), "discard": False}
+    return new_disk(SIZE, bus="virtio", block_size=4096), spare
 
 
 def assert_the_spare_remembers(vm, main, spare, oracle, remapped):
