@@ -53,7 +53,6 @@ static int message_remap(struct dmr_target *t, char **argv)
 {
 	struct dmr_errand e = { .run = dmr_move };
 	unsigned long long sector, count;
-	int r;
 
 	if (kstrtoull(argv[1], 10, &sector) || kstrtoull(argv[2], 10, &count)) {
 		DMERR("remap %s %s: not numbers", argv[1], argv[2]);
@@ -67,26 +66,12 @@ static int message_remap(struct dmr_target *t, char **argv)
 	}
 	e.sector = sector;
 	e.count = count;
-	r = dmr_mover_run(t, &e);
-	if (r)
-		DMERR("%pg: remap %llu %llu: not everything could be moved (%d)", t->main->bdev,
-		      sector, count, r);
-	return r;
+	return dmr_mover_run(t, &e);
 }
 
-static int message_save(struct dmr_target *t)
+static int message_errand(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
 {
-	struct dmr_errand e = { .run = dmr_save };
-	int r = dmr_mover_run(t, &e);
-
-	if (r)
-		DMERR("%pg: save: the metadata cannot be written (%d)", t->spare->bdev, r);
-	return r;
-}
-
-static int message_restore(struct dmr_target *t)
-{
-	struct dmr_errand e = { .run = dmr_restore };
+	struct dmr_errand e = { .run = run };
 
 	return dmr_mover_run(t, &e);
 }
@@ -137,20 +122,17 @@ static void describe_metadata(struct dmr_target *t, char *result, unsigned int m
 	       dmr_data_sectors(&s->layout));
 }
 
-int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
-		unsigned int maxlen)
+static int message(struct dmr_target *t, unsigned int argc, char **argv, char *result,
+		   unsigned int maxlen)
 {
-	struct dmr_target *t = ti->private;
 	const char *name = argv[0];
 
-	if (!t->loaded)
-		return -EBUSY;
 	if (!strcasecmp(name, "remap") && argc == 3)
 		return message_remap(t, argv);
 	if (!strcasecmp(name, "save") && argc == 1)
-		return message_save(t);
+		return message_errand(t, dmr_save);
 	if (!strcasecmp(name, "restore") && argc == 1)
-		return message_restore(t);
+		return message_errand(t, dmr_restore);
 	if (!strcasecmp(name, "set") && argc == 3)
 		return message_set(t, argv);
 	if (!strcasecmp(name, "pending") && argc == 1) {
@@ -163,4 +145,16 @@ int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *resu
 	}
 	DMERR("%s: no such message, or not its arguments", name);
 	return -EINVAL;
+}
+
+int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+		unsigned int maxlen)
+{
+	struct dmr_target *t = ti->private;
+	/* Before its first resume there is no table that could be asked or changed. */
+	int r = t->loaded ? message(t, argc, argv, result, maxlen) : -EBUSY;
+
+	if (r < 0)
+		DMERR("%pg: message %s: error %d", t->main->bdev, argv[0], r);
+	return r;
 }

@@ -7,8 +7,12 @@
 
 #include "extents.h"
 
-/* Regions are at least 1 MiB, and at most 64 Ki of them: 512 KiB of pointers. */
+/*
+ * Regions are at least 1 MiB, and mostly at most 64 Ki of them: 512 KiB of pointers. A region is
+ * never larger than its offsets, which have 32 bits.
+ */
 #define MIN_SHIFT   11
+#define MAX_SHIFT   31
 #define MAX_REGIONS 65536
 
 /* Extents by which the array of a region grows: a few, and in proportion, for a load adds many. */
@@ -20,7 +24,7 @@
 int dmr_extents_init(struct dmr_extents *x, sector_t length)
 {
 	x->shift = MIN_SHIFT;
-	while (((length - 1) >> x->shift) >= MAX_REGIONS)
+	while (((length - 1) >> x->shift) >= MAX_REGIONS && x->shift < MAX_SHIFT)
 		x->shift++;
 	x->regions = ((length - 1) >> x->shift) + 1;
 	x->region = kvcalloc(x->regions, sizeof(*x->region), GFP_KERNEL);

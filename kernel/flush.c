@@ -16,6 +16,7 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 	io->on_spare = dm_bio_get_target_bio_nr(bio) == SPARE;
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
+	io->failures = READ_ONCE(t->flush.failures);
 	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -60,10 +61,13 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const u8 device = 1 << io->on_spare;
 
-	if (bio->bi_status)
+	if (bio->bi_status) {
+		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
-	else
+	} else if (io->failures == t->flush.failures) {
+		/* One that was under way when another failed need not have covered the same. */
 		latch(t, t->flush.failed & ~device, t->flush.owed);
+	}
 	/* Only now: the data that dm core sends after it must find the hold. */
 	dmr_end(bio);
 }

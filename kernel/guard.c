@@ -37,7 +37,7 @@ static void report_minute(struct work_struct *work)
 	dmr_report(container_of(to_delayed_work(work), struct dmr_target, guard.over));
 }
 
-static bool within_budget(struct dmr_target *t, unsigned int sectors)
+static bool within_budget(struct dmr_target *t, unsigned int sectors, u64 budget)
 {
 	struct dmr_guard *g = &t->guard;
 
@@ -45,17 +45,21 @@ static bool within_budget(struct dmr_target *t, unsigned int sectors)
 		WRITE_ONCE(g->minute, jiffies);
 		WRITE_ONCE(g->spent, 0);
 	}
-	if (t->param[DMR_BUDGET] && g->spent + sectors > t->param[DMR_BUDGET]) {
-		DMERR_LIMIT("%pg: more than %llu sectors to be moved in a minute, moving none",
-			    t->main->bdev, t->param[DMR_BUDGET]);
-		/* So that dmr_guard_stops() says so. */
-		WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
-		queue_delayed_work(t->mover.wq, &g->over,
-				   max(0L, (long)(g->minute + 60 * HZ - jiffies)));
+	if (t->param[DMR_BUDGET] && g->spent + sectors > budget)
 		return false;
-	}
 	WRITE_ONCE(g->spent, g->spent + sectors);
 	return true;
+}
+
+/* From now on until the minute is over dmr_guard_stops(). */
+static void exceed_budget(struct dmr_target *t)
+{
+	struct dmr_guard *g = &t->guard;
+
+	DMERR_LIMIT("%pg: more than %llu sectors to be moved in a minute, moving none",
+		    t->main->bdev, t->param[DMR_BUDGET]);
+	WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
+	queue_delayed_work(t->mover.wq, &g->over, max(0L, (long)(g->minute + 60 * HZ - jiffies)));
 }
 
 static bool gone(struct dmr_target *t)
@@ -89,12 +93,15 @@ bool dmr_guard_write(struct dmr_target *t, unsigned int sectors)
 		return false;
 	}
 	WRITE_ONCE(g->row, g->row + 1);
-	return within_budget(t, sectors);
+	if (within_budget(t, sectors, t->param[DMR_BUDGET]))
+		return true;
+	exceed_budget(t);
+	return false;
 }
 
 bool dmr_guard_read(struct dmr_target *t, unsigned int sectors)
 {
-	return within_budget(t, sectors);
+	return within_budget(t, sectors, t->param[DMR_BUDGET] / 2);
 }
 
 bool dmr_guard_stops(const struct dmr_target *t)

@@ -62,7 +62,7 @@ bool dmr_overlaps_hold(struct dmr_target *t, sector_t start, sector_t end)
 	const struct dmr_range *r;
 
 	list_for_each_entry(r, &t->holds, list)
-		if (r->start < end && r->end > start)
+		if (r != &t->flush.everything && r->start < end && r->end > start)
 			return true;
 	return false;
 }

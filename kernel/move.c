@@ -42,33 +42,48 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 	return r;
 }
 
-/* Move held sectors, in one commit. -EIO if some could not be read: these are pending now. */
-static int move_held(struct dmr_target *t, sector_t sector, sector_t count)
+/* Enter what is in the mover's pages, but for what is @bad. */
+static int enter(struct dmr_batch *b, sector_t sector, sector_t count, const unsigned long *bad)
 {
-	DECLARE_BITMAP(bad, DMR_MOVE_SECTORS);
 	sector_t at, end;
-	struct dmr_batch b;
-	int committed, r = 0;
+	int r = 0;
 
-	bitmap_zero(bad, DMR_MOVE_SECTORS);
-	if (dmr_transfer(t, t->mover.page, 0, count, REQ_OP_READ, t->main->bdev, sector))
-		read_blocks(t, sector, count, bad);
-
-	dmr_batch_begin(&b, t);
 	for (at = 0; at < count && !r; at = end) {
 		if (test_bit(at, bad)) {
 			end = find_next_zero_bit(bad, count, at);
 			/* If there is no memory for it, the next read finds them again. */
-			dmr_update_set(&b.update, sector + at, DMR_PENDING, end - at);
+			dmr_update_set(&b->update, sector + at, DMR_PENDING, end - at);
 		} else {
 			end = find_next_bit(bad, count, at);
-			r = put_on_spare(&b, sector + at, at, end - at);
+			r = put_on_spare(b, sector + at, at, end - at);
 		}
 	}
+	return r;
+}
+
+/* What move_held() returns if some sectors could not be read: these are pending now. */
+#define UNREADABLE 1
+
+/* Move held sectors, in one commit. */
+static int move_held(struct dmr_target *t, sector_t sector, sector_t count)
+{
+	DECLARE_BITMAP(bad, DMR_MOVE_SECTORS);
+	struct dmr_batch b;
+	int committed, r;
+
+	bitmap_zero(bad, DMR_MOVE_SECTORS);
+	if (dmr_transfer(t, t->mover.page, 0, count, REQ_OP_READ, t->main->bdev, sector)) {
+		/* Before each block is tried: a main that is gone has no bad sectors. */
+		if (dmr_main_gone(t, t->mover.page[0]))
+			return -EIO;
+		read_blocks(t, sector, count, bad);
+	}
+	dmr_batch_begin(&b, t);
+	r = enter(&b, sector, count, bad);
 	committed = dmr_batch_end(&b);
 	if (committed || r)
 		return committed ? committed : r;
-	return bitmap_empty(bad, DMR_MOVE_SECTORS) ? 0 : -EIO;
+	return bitmap_empty(bad, DMR_MOVE_SECTORS) ? 0 : UNREADABLE;
 }
 
 /* Move a run of at most DMR_MOVE_SECTORS that is on main. */
@@ -86,40 +101,34 @@ static int move_run(struct dmr_target *t, sector_t sector, sector_t count)
 	return r;
 }
 
-/* Goes on past sectors that cannot be read. */
-static int move(struct dmr_target *t, struct dmr_errand *e, bool rescue)
+/* One run. What is left is done in further steps, also behind sectors that cannot be read. */
+static int step(struct dmr_target *t, struct dmr_errand *e, bool rescue)
 {
-	const sector_t end = e->sector + e->count;
-	sector_t sector = e->sector;
 	struct dmr_place place;
-	int r, result = 0;
+	int r = 0;
 
-	for (; sector < end; sector += place.run) {
-		if (READ_ONCE(t->mover.stopped))
-			return -EBUSY;
-		rcu_read_lock();
-		dmr_lookup(&t->extents, sector, min_t(sector_t, end - sector, DMR_MOVE_SECTORS),
-			   &place);
-		rcu_read_unlock();
-		if (place.on_spare)
-			continue;
-		if (rescue && !dmr_guard_read(t, place.run))
-			return -EBUSY;
-		r = move_run(t, sector, place.run);
-		if (r && r != -EIO)
-			return r;
-		if (r)
-			result = r;
-	}
-	return result;
+	rcu_read_lock();
+	dmr_lookup(&t->extents, e->sector, min_t(sector_t, e->count, DMR_MOVE_SECTORS), &place);
+	rcu_read_unlock();
+	if (!place.on_spare && rescue && !dmr_guard_read(t, place.run))
+		return -EBUSY;
+	if (!place.on_spare)
+		r = move_run(t, e->sector, place.run);
+	if (r == UNREADABLE)
+		e->result = -EIO;
+	else if (r)
+		return r;
+	e->sector += place.run;
+	e->count -= place.run;
+	return e->count ? DMR_AGAIN : e->result;
 }
 
 int dmr_move(struct dmr_target *t, struct dmr_errand *e)
 {
-	return move(t, e, false);
+	return step(t, e, false);
 }
 
 int dmr_rescue(struct dmr_target *t, struct dmr_errand *e)
 {
-	return move(t, e, true);
+	return step(t, e, true);
 }

@@ -2,6 +2,8 @@
 /*
  * The numbers that an administrator may choose, by the table or by the message "set".
  */
+#include <linux/log2.h>
+
 #include "target.h"
 
 static const char *const names[DMR_PARAMS] = {
@@ -18,7 +20,7 @@ void dmr_params_default(struct dmr_target *t)
 	const u64 eighth = dmr_data_sectors(&t->store.layout) / 8;
 
 	t->param[DMR_LOW_WATER] = eighth;
-	t->param[DMR_GIVE_UP] = clamp_t(u64, eighth / t->unit, 1, GIVE_UP_BLOCKS);
+	t->param[DMR_GIVE_UP] = clamp_t(u64, eighth >> ilog2(t->unit), 1, GIVE_UP_BLOCKS);
 	t->param[DMR_BUDGET] = BUDGET_SECTORS;
 }
 

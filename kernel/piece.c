@@ -20,6 +20,8 @@ void dmr_rewind(struct dmr_target *t, struct bio *bio)
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	bio->bi_iter = io->iter;
+	/* Whoever polls for it would poll another device. */
+	bio->bi_cookie = BLK_QC_T_NONE;
 	/* What is cloned from it must find its partition again: bi_sector counts from there. */
 	bio_set_dev(bio, t->main->bdev);
 }
@@ -39,10 +41,12 @@ static blk_status_t send(struct bio *bio, sector_t sector)
 static struct bio *zeroes(struct dmr_target *t, struct bio *like, sector_t sectors,
 			  struct block_device *bdev)
 {
+	const struct dmr_io *io = dm_per_bio_data(like, sizeof(*io));
 	const unsigned int bytes = sectors << SECTOR_SHIFT;
-	struct bio *bio = bio_alloc_bioset(bdev, DIV_ROUND_UP(bytes, PAGE_SIZE),
-					   REQ_OP_WRITE | (like->bi_opf & (REQ_SYNC | REQ_FUA)),
-					   GFP_NOIO, &t->bios);
+	struct bio *bio =
+		bio_alloc_bioset(bdev, DIV_ROUND_UP(bytes, PAGE_SIZE),
+				 REQ_OP_WRITE | (like->bi_opf & REQ_SYNC) | (io->fua ? REQ_FUA : 0),
+				 GFP_NOIO, &t->bios);
 	unsigned int done;
 
 	for (done = 0; done < bytes; done += PAGE_SIZE)
@@ -53,6 +57,7 @@ static struct bio *zeroes(struct dmr_target *t, struct bio *like, sector_t secto
 blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, sector_t sectors,
 		       struct block_device *bdev, sector_t sector)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct bio *piece;
 
 	if (bio_op(bio) == REQ_OP_WRITE_ZEROES)
@@ -61,6 +66,8 @@ blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, s
 	piece = bio_alloc_clone(bdev, bio, GFP_NOIO, &t->bios);
 	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
 	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
+	if (bio_op(bio) == REQ_OP_WRITE && io->fua)
+		piece->bi_opf |= REQ_FUA;
 	bio_trim(piece, offset, sectors);
 	return send(piece, sector);
 }
@@ -94,7 +101,7 @@ void dmr_copy_data(struct bio *bio, sector_t offset, sector_t sectors, struct pa
 		return;
 	}
 	bio_advance_iter(bio, &iter, offset << SECTOR_SHIFT);
-	while (done < bytes) {
+	while (done < bytes && !WARN_ON_ONCE(!iter.bi_size)) {
 		unsigned int at = done % PAGE_SIZE, part;
 
 		from = bio_iter_iovec(bio, iter);

@@ -129,6 +129,8 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
 
 	if (place->pending && bio_op(bio) != REQ_OP_DISCARD)
 		return write_pending(b, bio, offset, place->run);
+	if (dmr_is_moot(b->target, bio, place->on_spare))
+		return BLK_STS_OK;
 	/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
 	io->moved |= place->on_spare;
 	status = write_place(b->target, bio, offset, place);
@@ -162,7 +164,7 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 	return status;
 }
 
-/* Returns the writes among @bios, sent again; the rest is settled. */
+/* Returns those of @bios that are to be ended after the batch. */
 static struct bio_list rewrite_all(struct dmr_batch *b, struct bio_list *bios)
 {
 	struct bio_list done = BIO_EMPTY_LIST;
@@ -174,7 +176,8 @@ static struct bio_list rewrite_all(struct dmr_batch *b, struct bio_list *bios)
 		if (io->flush) {
 			dmr_flush_settle(b->target, bio);
 		} else if (bio_op(bio) == REQ_OP_READ) {
-			dmr_reader_settle(b->target, bio);
+			if (dmr_reader_settle(b, bio))
+				bio_list_add(&done, bio);
 		} else {
 			dmr_rewind(b->target, bio);
 			bio->bi_status = rewrite(b, bio);
@@ -203,9 +206,19 @@ static void serve_bios(struct dmr_target *t, struct bio_list *bios)
 	}
 }
 
+/* A step of an errand. Bios may have come that wait for what it held, and don't wait for all of it. */
 static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 {
-	e->result = READ_ONCE(t->mover.stopped) ? -EBUSY : e->run(t, e);
+	struct dmr_mover *v = &t->mover;
+	int r = READ_ONCE(v->stopped) ? -EBUSY : e->run(t, e);
+
+	if (r == DMR_AGAIN) {
+		spin_lock_irq(&v->lock);
+		list_add(&e->list, &v->errands);
+		spin_unlock_irq(&v->lock);
+		return;
+	}
+	e->result = r;
 	if (e->waited_for)
 		complete(&e->done);
 	else
@@ -256,7 +269,14 @@ void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 
 void dmr_mover_kick(struct dmr_target *t)
 {
-	queue_work(t->mover.wq, &t->mover.work);
+	struct dmr_mover *v = &t->mover;
+	unsigned long flags;
+
+	/* While it is stopped it may drain, and it is kicked when it starts again. */
+	spin_lock_irqsave(&v->lock, flags);
+	if (!v->stopped)
+		queue_work(v->wq, &v->work);
+	spin_unlock_irqrestore(&v->lock, flags);
 }
 
 static bool queue_errand(struct dmr_mover *v, struct dmr_errand *e)

@@ -209,46 +209,40 @@ static void reader_work(struct work_struct *work)
 }
 
 /* True if a part of what could not be read has moved to the spare since. */
-static bool has_moved(struct dmr_target *t, const struct dmr_range *r)
+static bool has_moved(const struct dmr_batch *b, const struct dmr_range *r)
 {
 	struct dmr_place place;
 	sector_t sector;
 
 	for (sector = r->start; sector < r->end; sector += place.run) {
-		place = locate(t, sector, r->end - sector);
+		dmr_update_lookup(&b->update, sector, r->end - sector, &place);
 		if (place.on_spare)
 			return true;
 	}
 	return false;
 }
 
-void dmr_reader_settle(struct dmr_target *t, struct bio *bio)
+bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	struct dmr_target *t = b->target;
 	const struct dmr_range *r;
-	struct dmr_update u;
-	int error = 0;
 
 	list_for_each_entry(r, &io->unreadable, list) {
-		if (has_moved(t, r)) {
-			dmr_ranges_free(&io->unreadable);
-			dmr_reader_take(t, bio);
-			return;
-		}
+		if (!has_moved(b, r))
+			continue;
+		dmr_ranges_free(&io->unreadable);
+		dmr_reader_take(t, bio);
+		return false;
 	}
-	dmr_update_begin(&u, &t->extents);
 	list_for_each_entry(r, &io->unreadable, list) {
-		DMWARN_LIMIT("%pg: sectors %llu+%llu cannot be read", t->main->bdev,
-			     (unsigned long long)r->start, (unsigned long long)(r->end - r->start));
-		if (!error)
-			error = dmr_update_set(&u, r->start, DMR_PENDING, r->end - r->start);
+		DMWARN_LIMIT("%pg: sectors %llu+%u cannot be read", t->main->bdev,
+			     (unsigned long long)r->start, (unsigned int)(r->end - r->start));
+		/* If there is no memory for it, the next read finds it again. */
+		dmr_update_set(&b->update, r->start, DMR_PENDING, r->end - r->start);
 	}
-	if (error)
-		dmr_update_drop(&u);
-	else
-		dmr_update_publish(&u);
 	dmr_ranges_free(&io->unreadable);
-	dmr_end(bio);
+	return true;
 }
 
 void dmr_reader_take(struct dmr_target *t, struct bio *bio)

@@ -71,7 +71,7 @@ static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 /* Read what is on the spare, write nothing, and see whether it is the table in use. */
 static int compare(struct dmr_target *t, struct dmr_store *s, struct dmr_extents *x)
 {
-	int r = dmr_store_identify(s, t->store.super->header.uuid);
+	int r = dmr_identify(t, s, t->store.super->header.uuid);
 
 	if (r)
 		return r < 0 ? r : -ENODATA;
@@ -104,15 +104,18 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 /* This is the table in use, but for what is in question: as at an activation. */
 static int load(struct dmr_target *t, struct dmr_extents *x)
 {
+	const u64 extents = t->store.extents, remapped = t->store.remapped;
 	u8 uuid[DMR_UUID_SIZE];
 	int r;
 
 	memcpy(uuid, t->store.super->header.uuid, sizeof(uuid));
-	r = dmr_store_identify(&t->store, uuid);
+	r = dmr_identify(t, &t->store, uuid);
 	if (!r)
 		r = dmr_store_load(&t->store, x);
 	if (r) {
 		/* The map in use is right; what is known of the table on the spare is not. */
+		WRITE_ONCE(t->store.extents, extents);
+		WRITE_ONCE(t->store.remapped, remapped);
 		WRITE_ONCE(t->store.failed, true);
 		return r < 0 ? r : -ENODATA;
 	}

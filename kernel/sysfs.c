@@ -12,17 +12,17 @@
 #include "target.h"
 
 struct attr {
-	struct kobj_attribute attr;
+	struct device_attribute attr;
 	struct dmr_target *target;
 };
 
-static struct dmr_target *target_of(struct kobj_attribute *a)
+static struct dmr_target *target_of(struct device_attribute *a)
 {
 	return container_of(a, struct attr, attr)->target;
 }
 
 #define SHOW(name, format, ...)                                                            \
-	static ssize_t name##_show(struct kobject *k, struct kobj_attribute *a, char *buf) \
+	static ssize_t name##_show(struct device *d, struct device_attribute *a, char *buf) \
 	{                                                                                  \
 		const struct dmr_target *t = target_of(a);                                 \
                                                                                            \
@@ -40,7 +40,7 @@ SHOW(spare_free_sectors, "%llu", dmr_store_free(&t->store))
 SHOW(state, "%s", dmr_health_text(dmr_health(t)))
 SHOW(mode, "%s", dmr_mode_text(t))
 
-static const struct kobj_attribute attributes[] = {
+static const struct device_attribute attributes[] = {
 	__ATTR_RO(metadata_health),
 	__ATTR_RO(metadata_repairs),
 	__ATTR_RO(last_repair_time),

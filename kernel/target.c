@@ -22,6 +22,21 @@ static void redirect(struct dmr_target *t, struct bio *bio, const struct dmr_pla
 	bio->bi_iter.bi_sector = place->sector;
 }
 
+/*
+ * Of blocks of main. The block layer cuts a large write-zeroes at what the driver says, which may be
+ * an odd number of sectors; told that this cannot be done it writes pages.
+ */
+static bool is_whole(const struct dmr_target *t, const struct bio *bio)
+{
+	return !((bio->bi_iter.bi_sector | bio_sectors(bio)) & (t->unit - 1));
+}
+
+bool dmr_is_moot(struct dmr_target *t, const struct bio *bio, bool on_spare)
+{
+	return on_spare && bio_op(bio) == REQ_OP_DISCARD &&
+	       !bdev_max_discard_sectors(t->spare->bdev);
+}
+
 static int remap_map(struct dm_target *ti, struct bio *bio)
 {
 	struct dmr_target *t = ti->private;
@@ -31,10 +46,16 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 
 	io->counted = false;
 	io->flush = false;
+	io->fua = bio->bi_opf & REQ_FUA;
 	io->moved = false;
 	io->settled = false;
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
 		return dmr_flush_map(t, bio, io);
+	if (unlikely(bio_op(bio) == REQ_OP_WRITE_ZEROES) && !is_whole(t, bio)) {
+		bio->bi_status = BLK_STS_NOTSUPP;
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
 
 	rcu_read_lock();
 	if (write && unlikely(!dmr_writer_begin(t, bio, io))) {
@@ -57,8 +78,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 		dmr_mover_take(t, bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	if (unlikely(place.on_spare) && bio_op(bio) == REQ_OP_DISCARD &&
-	    !bdev_max_discard_sectors(t->spare->bdev)) {
+	if (unlikely(place.on_spare) && dmr_is_moot(t, bio, true)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
@@ -124,8 +144,7 @@ static int check_devices(struct dmr_target *t)
 	struct block_device *main = t->main->bdev, *spare = t->spare->bdev;
 	struct dm_target *ti = t->ti;
 
-	if (main->bd_disk == spare->bd_disk &&
-	    (main == spare || !bdev_is_partition(main) || !bdev_is_partition(spare)))
+	if (dmr_overlap(main, spare))
 		ti->error = "Main and spare overlap";
 	else if (bdev_nr_sectors(main) < ti->len)
 		ti->error = "Main device is smaller than the table";
@@ -185,24 +204,39 @@ invalid:
 	return -EINVAL;
 }
 
-/* Only the identity is looked at: the table may still be changing under another mapping. */
-static int check_identity(struct dmr_target *t)
+int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid)
 {
-	int r = dmr_store_identify(&t->store, t->has_uuid ? t->uuid : NULL);
+	int r = dmr_store_identify(s, uuid);
 
-	if (r < 0) {
-		t->ti->error = "Spare holds no usable set";
+	if (r)
 		return r;
-	}
-	if (!r && le64_to_cpu(t->store.super->length) != t->ti->len) {
-		t->ti->error = "Length is not the one of the set";
+	if (le64_to_cpu(s->super->length) != t->ti->len) {
+		DMERR("%pg: the set has %llu sectors, the table %llu", s->bdev,
+		      le64_to_cpu(s->super->length), (unsigned long long)t->ti->len);
 		return -EINVAL;
 	}
-	if (!r && le32_to_cpu(t->store.super->main_block) != t->unit * DMR_SECTOR_SIZE) {
-		t->ti->error = "Main's logical block is not the one of the set";
+	if (le32_to_cpu(s->super->main_block) != t->unit * DMR_SECTOR_SIZE) {
+		DMERR("%pg: the set is for a main with blocks of %u bytes", s->bdev,
+		      le32_to_cpu(s->super->main_block));
 		return -EINVAL;
 	}
 	return 0;
+}
+
+static int identify(struct dmr_target *t)
+{
+	return dmr_identify(t, &t->store, t->has_uuid ? t->uuid : NULL);
+}
+
+/* Only the identity is looked at: the table may still be changing under another mapping. */
+static int check_identity(struct dmr_target *t)
+{
+	int r = identify(t);
+
+	if (r >= 0)
+		return 0;
+	t->ti->error = "Spare holds no set that can be used with this main";
+	return r;
 }
 
 static void target_free(struct dmr_target *t)
@@ -290,6 +324,7 @@ static int remap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		return -ENOMEM;
 	}
 	t->ti = ti;
+	INIT_LIST_HEAD(&t->live);
 	INIT_LIST_HEAD(&t->holds);
 	r = target_init(t, argc, argv);
 	if (r) {
@@ -309,6 +344,7 @@ static int remap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 
 static void remap_dtr(struct dm_target *ti)
 {
+	dmr_unclaim(ti->private);
 	target_free(ti->private);
 }
 
@@ -338,7 +374,7 @@ static int format(struct dmr_target *t)
 
 static int load(struct dmr_target *t)
 {
-	int r = dmr_store_identify(&t->store, t->has_uuid ? t->uuid : NULL);
+	int r = identify(t);
 
 	if (r == 1)
 		return t->store.read_only ? -EROFS : format(t);
@@ -358,6 +394,9 @@ static int remap_preresume(struct dm_target *ti)
 	if (t->loaded)
 		return 0;
 	t->store.read_only = get_disk_ro(dm_disk(dm_table_get_md(ti->table)));
+	r = dmr_claim(t);
+	if (r)
+		return r;
 	/* The device is still suspended: memory may not be written out to it. */
 	noio = memalloc_noio_save();
 	r = load(t);
@@ -368,6 +407,9 @@ static int remap_preresume(struct dm_target *ti)
 	}
 	t->loaded = true;
 	t->reported = dmr_health(t);
+	/* An earlier mapping may have left something in the spare's cache: a load that writes flushes. */
+	if (!dmr_store_writable(&t->store))
+		atomic64_inc(&t->flush.written);
 	return 0;
 }
 
@@ -395,7 +437,9 @@ static int remap_iterate_devices(struct dm_target *ti, iterate_devices_callout_f
 	struct dmr_target *t = ti->private;
 	int r = fn(ti, t->main, 0, ti->len, data);
 
-	return r ? r : fn(ti, t->spare, 0, bdev_nr_sectors(t->spare->bdev), data);
+	/* Its size need not be a multiple of main's block, as dm core would have it. */
+	return r ? r
+		 : fn(ti, t->spare, 0, round_down(bdev_nr_sectors(t->spare->bdev), t->unit), data);
 }
 
 static void remap_resume(struct dm_target *ti)

@@ -17,6 +17,7 @@
 
 struct dmr_target;
 struct dmr_sysfs;
+struct dmr_batch;
 
 /* A range of main, with others like it. */
 struct dmr_range {
@@ -30,13 +31,17 @@ struct dmr_range {
 struct dmr_io {
 	union {
 		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
-		s64 written; /* a flush of the spare: writes that it makes stable */
+		struct {
+			s64 written; /* a flush of the spare: writes that it makes stable */
+			u32 failures; /* a flush: those that failed before it was sent */
+		};
 	};
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
 	u8 phase; /* of the writers it is counted among */
 	bool counted; /* is a write in flight */
 	bool on_spare; /* was sent there */
 	bool flush; /* is an empty flush */
+	bool fua; /* was asked for; a device without a cache is not told of it */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* nothing more can be done for it */
 };
@@ -58,6 +63,7 @@ struct dmr_flush {
 	atomic64_t flushed; /* of these, how many are stable for sure */
 	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
 	bool owed; /* no write was told yet */
+	u32 failures; /* flushes that failed */
 	struct dmr_range everything; /* held while one of these is set */
 };
 
@@ -107,6 +113,7 @@ enum dmr_health { DMR_HEALTH_OK, DMR_HEALTH_DEGRADED, DMR_HEALTH_FAILING };
 
 struct dmr_target {
 	struct dm_target *ti;
+	struct list_head live; /* of claim.c */
 	struct dm_dev *main;
 	struct dm_dev *spare;
 	unsigned int unit; /* sectors of main's logical block */
@@ -129,6 +136,25 @@ struct dmr_target {
 	bool reported_pending;
 };
 
+/* target.c */
+
+/*
+ * dmr_store_identify() of @s, which is the store of this target or another for the same spare, for
+ * this main and table. -EUCLEAN if the set is one for another.
+ */
+int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid);
+
+/* True for a discard of sectors on a spare that knows none: there is nothing to be done. */
+bool dmr_is_moot(struct dmr_target *t, const struct bio *bio, bool on_spare);
+
+/* claim.c */
+
+/* True if they share sectors. */
+bool dmr_overlap(struct block_device *a, struct block_device *b);
+/* Keep the devices from being in another set, until dmr_unclaim(). -EBUSY: one is. Sleeps. */
+int dmr_claim(struct dmr_target *t);
+void dmr_unclaim(struct dmr_target *t);
+
 /* hold.c */
 
 /* Add a range to a list, or to its last one if it continues that. -ENOMEM. */
@@ -144,7 +170,10 @@ void dmr_holds_exit(struct dmr_target *t);
  * left of it is held as a whole, or not at all; dm core sends the rest. Under rcu_read_lock().
  */
 bool dmr_held(struct dmr_target *t, struct bio *bio);
-/* True if a part of [@start, @end) is held. By the mover, which alone changes the holds. */
+/*
+ * True if a part of [@start, @end) is held, other than by a failed flush. By the mover, which alone
+ * changes the holds.
+ */
 bool dmr_overlaps_hold(struct dmr_target *t, sector_t start, sector_t end);
 
 void dmr_hold(struct dmr_target *t, struct dmr_range *range);
@@ -225,7 +254,8 @@ void dmr_guard_init(struct dmr_target *t);
 void dmr_guard_cancel(struct dmr_target *t);
 /*
  * True if @sectors of main, a block that has just failed to be written, or that was read with
- * trouble, may be moved now. They count as moved. By the mover.
+ * trouble, may be moved now. They count as moved. By the mover. Reads have half of the budget only:
+ * nobody waits for them.
  */
 bool dmr_guard_write(struct dmr_target *t, unsigned int sectors);
 bool dmr_guard_read(struct dmr_target *t, unsigned int sectors);
@@ -244,7 +274,7 @@ void dmr_mover_start(struct dmr_target *t);
 void dmr_mover_stop(struct dmr_target *t);
 /* Wait until nothing is queued or running, after dmr_mover_stop(). */
 void dmr_mover_drain(struct dmr_target *t);
-/* Have the mover look whether there is something to report. In any context, before a drain. */
+/* Have the mover look whether there is something to report. In any context. */
 void dmr_mover_kick(struct dmr_target *t);
 
 /*
@@ -253,11 +283,14 @@ void dmr_mover_kick(struct dmr_target *t);
  */
 void dmr_mover_take(struct dmr_target *t, struct bio *bio);
 
+#define DMR_AGAIN 1
+
 /* Something else to be done by the mover, between its batches. */
 struct dmr_errand {
 	struct list_head list;
 	struct completion done;
-	int (*run)(struct dmr_target *t, struct dmr_errand *e); /* returns .result */
+	/* Returns .result, or DMR_AGAIN to be called again when bios that came were served. */
+	int (*run)(struct dmr_target *t, struct dmr_errand *e);
 	sector_t sector;
 	sector_t count;
 	int result;
@@ -311,8 +344,11 @@ void dmr_reader_exit(struct dmr_target *t);
 void dmr_reader_drain(struct dmr_target *t);
 /* Take over a failed read as dmr_io.iter describes it, in any context. The reader ends the bio. */
 void dmr_reader_take(struct dmr_target *t, struct bio *bio);
-/* Make pending what the reader could not read, and end the bio. By the mover. */
-void dmr_reader_settle(struct dmr_target *t, struct bio *bio);
+/*
+ * Make pending, with the batch, what the reader could not read. False if it was given back to the
+ * reader; else it is to be ended. By the mover.
+ */
+bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio);
 /* True if the reader should be given a read that has ended with @status. */
 bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
