@@ -157,11 +157,11 @@ def test_swapping_goes_on_while_writes_fail(boot, new_disk, seed):
     random = Random(seed)
     main, spare = new_disk("256M"), new_disk("64M")
     grow_weak(main, random, areas=150)
-    vm = boot(main, spare, memory=128)
+    vm = boot(main, spare, memory=160)
     with Remap(vm, main, spare) as dev:
         vm.run(f"mkswap {dev.dev} && swapon {dev.dev} && mkdir /hog &&"
-               " mount -t tmpfs -o size=96M tmpfs /hog")
-        summed = f"head -c {72 << 20} /dev/urandom | tee /hog/data | sha256sum"
+               " mount -t tmpfs -o size=128M tmpfs /hog")
+        summed = f"head -c {104 << 20} /dev/urandom | tee /hog/data | sha256sum"
         before = vm.run(summed, timeout=120)
         assert vm.run("sha256sum < /hog/data", timeout=120) == before
         used = int(vm.run("awk '/SwapTotal/ {t = $2} /SwapFree/ {f = $2} END {print t - f}'"

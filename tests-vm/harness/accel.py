@@ -25,15 +25,20 @@ KVM = Accelerator("kvm", ("-accel", "kvm", "-cpu", "host"))
 # Without -cx16, kernels from 6.12 on crash at random when emulated by QEMU 7.2 on several CPUs.
 TCG = Accelerator("tcg", ("-accel", "tcg,thread=multi", "-cpu", "max,-cx16"))
 
+# QEMU before 8.1 may execute old code when one CPU changes what another is about to run. Kernels
+# do that to themselves, later ones so often that they crash at times, unless CPUs take turns.
+TCG_IN_TURNS = Accelerator("tcg", ("-accel", "tcg,thread=single", "-cpu", "max,-cx16"))
+
 
 def accelerator(boot, device="/dev/kvm"):
     """KVM if it works here, else emulation. Probed once for each host kernel."""
+    tcg = TCG_IN_TURNS if boot.in_turns else TCG
     if not os.access(device, os.R_OK | os.W_OK):
-        return TCG
+        return tcg
     verdict = CACHE / f"accel-{digest(tuple(os.uname()))}"
     if not verdict.exists():
         verdict.write_text("kvm" if boots(boot, KVM) else "tcg")
-    return KVM if verdict.read_text() == "kvm" else TCG
+    return KVM if verdict.read_text() == "kvm" else tcg
 
 
 def boots(boot, accel, deadline=DEADLINE):

@@ -42,6 +42,7 @@ class Boot(NamedTuple):
     kernel: Path
     initrd: Path
     append: str = ""
+    in_turns: bool = False  # where CPUs are emulated, see accel.py
 
 
 def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND, kernel=None):
@@ -57,7 +58,8 @@ def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND, kernel=None):
                  guest_program("agent"),
                  *(part for place in sorted(files) for part in (place, files[place])))
     return Boot(kernel.kernel, cached(
-        "initramfs", key, lambda path: _build(path, tree, kernel, files, modules, at_hand)))
+        "initramfs", key, lambda path: _build(path, tree, kernel, files, modules, at_hand)),
+                in_turns=kernel is not tree)
 
 
 def _build(path, tree, kernel, files, modules, at_hand):

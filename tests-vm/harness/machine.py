@@ -37,7 +37,7 @@ class Machine:
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
                  echo=None):
-        self.kernel, self.initrd, self._append = boot
+        self.kernel, self.initrd, self._append, _ = boot
         self.append = append
         self.disks = list(disks)
         self.memory = memory
