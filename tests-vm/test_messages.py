@@ -213,6 +213,24 @@ def test_two_sets_are_two(boot, new_disk):
         assert not sectors.read(first, AREA[::64], unit=64, version=3)
 
 
+def test_a_spare_serves_one_set_at_a_time(boot, new_disk):
+    """Two would write over each other's tables. device-mapper lets its own devices share disks."""
+    main, other, spare = new_disk("64M"), new_disk("64M"), new_disk("16M")
+    vm = boot(main, other, spare)
+    with Remap(vm, main, spare) as dev:
+        dev.message("remap 100 4")
+        for second in (main, other):
+            with pytest.raises(CommandFailed):
+                with Remap(vm, second, spare, name="r1"):
+                    pass
+        # It is the same set when it is loaded again.
+        table = vm.run("dmsetup table r0")
+        vm.run("dmsetup load r0 && dmsetup resume r0", stdin=table.encode())
+        dev.message("remap 200 4")
+    with Remap(vm, main, spare, name="r1") as dev:
+        assert dev.status().remapped == 8
+
+
 def test_a_set_on_a_set(boot, new_disk):
     """The lower one moves what it can. What it can't is a bad sector to the upper one."""
     main, lower_spare, upper_spare = new_disk("64M", bus="virtio"), new_disk("1M"), new_disk("16M")
