@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The mover does one thing at a time; nobody has to wait for more than what concerns him."""
+
+import pytest
+
+from harness import sectors
+from harness.assembler import examine
+from harness.errors import CommandFailed
+from harness.remap import Mapped, Remap
+
+
+def test_a_write_does_not_wait_for_all_of_a_move(boot, new_disk):
+    main, spare = new_disk("1G"), new_disk("2G")
+    main.bad_sectors(2000000)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run("(dmsetup message r0 0 remap 0 1000000; touch /tmp/ended) > /tmp/message 2>&1 &")
+        dev.wait(lambda status: status.remapped)
+        # One that the mover has to deal with, and some that go to what is being moved.
+        assert not sectors.write(dev, [2000000, *range(0, 100000, 5000)])
+        vm.run("test ! -e /tmp/ended; dmsetup suspend r0; dmsetup resume r0")
+        vm.wait_for("ls /tmp/ended")
+        assert not sectors.read(dev, [2000000, *range(0, 100000, 5000)])
+
+
+def test_pending_sectors_are_counted_right_when_writes_move_beside_them(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(200, count=64, on="both")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run("for i in $(seq 200 263); do"
+               f" dd if={dev.dev} of=/dev/null bs=512 skip=$i count=1 iflag=direct 2> /dev/null &"
+               f" dd if=/dev/zero of={dev.dev} bs=512 seek=$((i ^ 1)) count=1 oflag=direct 2> /dev/null &"
+               " done; wait")
+        assert sum(count for _, count in dev.pending()) == dev.status().pending
+        assert dev.status().remapped + dev.status().pending == 64
+
+
+@pytest.mark.every_kernel
+def test_a_write_zeroes_of_half_blocks_leaves_the_table_whole(boot, new_disk):
+    """The block layer cuts a large one at what a driver says, also in the middle of a block."""
+    main, spare = (new_disk("5G", bus="virtio", block_size=4096) for _ in range(2))
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run(f"blkdiscard -z -l {4 << 30} {dev.dev}", timeout=120)
+    assert examine(spare.path)["verdict"] == "clean"
+    with Remap(vm, main, spare) as dev:
+        assert dev.status().health == "ok"
+
+
+def test_a_device_is_in_one_set_at_a_time(boot, new_disk):
+    """A spare with two tables would give one place to two sectors."""
+    main, spare, other, more = (new_disk("64M") for _ in range(4))
+    vm = boot(main, spare, other, more)
+    with Remap(vm, main, spare) as dev:
+        for taken in (Remap(vm, other, spare, name="r1"), Remap(vm, main, more, name="r1"),
+                      Remap(vm, spare, more, name="r1"), Remap(vm, other, main, name="r1")):
+            with pytest.raises(CommandFailed):
+                taken.__enter__()
+        assert not sectors.write(dev, range(64))
+        with Remap(vm, other, more, name="r1") as apart:
+            assert not sectors.write(apart, range(64))
+        # Another table for the same device takes them over.
+        dev.becomes(dev.table)
+        assert not sectors.read(dev, range(64))
+
+
+def test_a_set_that_was_made_after_its_table_was_loaded_is_looked_at_again(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    vm = boot(main, spare)
+    vm.run(f"dmsetup create late --notable; echo '0 65536 remap {main.dev} {spare.dev}' | dmsetup load late")
+    with Remap(vm, main, spare) as dev:
+        dev.message("remap 131000 8")
+    with pytest.raises(CommandFailed):
+        vm.run("dmsetup resume late")
+    assert "the set has 131072 sectors, the table 65536" in vm.run("dmesg | tail -n 5")
+    vm.run("dmsetup remove late")
+
+
+def test_a_4k_main_takes_a_spare_of_an_odd_size(boot, new_disk):
+    main, spare = new_disk("64M", block_size=4096), new_disk("16M")
+    vm = boot(main, spare)
+    with Mapped(vm, "odd", f"0 32767 linear {spare.dev} 0") as odd, Remap(vm, main, odd) as dev:
+        dev.message("remap 800 80")
+        assert dev.status().remapped == 80
