@@ -6,7 +6,8 @@
  *
  * The n-th allocation, or request to a disk, that the ioctl makes is made to fail (see fail-nth in
  * the kernel's fault-injection.rst), for n from 1 until it makes no more. After each the shell command UNDO
- * is run, which must succeed: it finds in $errno how the ioctl ended and makes everything as it was.
+ * is run, if there is one, which must succeed: it finds in $errno how the ioctl ended and makes
+ * everything as it was.
  * The last line printed is how many places there were, and how many of the ioctls succeeded in spite of it.
  */
 #define _GNU_SOURCE
@@ -120,7 +121,7 @@ int main(int argc, char **argv)
 		arm(0);
 		snprintf(text, sizeof(text), "%d", error);
 		setenv("errno", text, 1);
-		status = system(argv[2]);
+		status = *argv[2] ? system(argv[2]) : 0;
 		if (status)
 			errx(1, "after failure %u of %s (%s): UNDO failed with %d", n, argv[3],
 			     strerror(error), status);

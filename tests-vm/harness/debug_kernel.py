@@ -58,8 +58,6 @@ def look(vm, leaks, timeout=30):
             said = vm.run(LOG, timeout) + (vm.run(LEAKS, timeout) if leaks else "")
         except GuestError as error:
             raise KernelReport(f"the kernel could not be asked for reports: {error}") from error
-    reports = re.findall(rf"^.*(?:{REPORT}|unreferenced object).*$", said, re.MULTILINE)
-    if reports:
-        start = said.index(reports[0])
-        raise KernelReport(f"{len(reports)} reports of the kernel, the first:\n"
-                           f"{said[start:start + 8000]}")
+    report = re.search(rf"^.*({REPORT}|unreferenced object)", said, re.MULTILINE)
+    if report:
+        raise KernelReport(said[report.start():report.start() + 8000])

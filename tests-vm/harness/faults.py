@@ -22,6 +22,8 @@ class Faults:
         # Also what may wait for memory, which as a rule gets it, and single pages.
         for kind in ALLOCATIONS:
             vm.run(f"echo N > {DEBUGFS}/{kind}/ignore-gfp-wait")
+        for kind in ALLOCATIONS + REQUESTS:  # no stack of each
+            vm.run(f"echo 0 > {DEBUGFS}/{kind}/verbose")
         vm.run(f"echo 0 > {DEBUGFS}/fail_page_alloc/min-order")
 
     @contextmanager
@@ -34,7 +36,7 @@ class Faults:
         start, size = self.vm.run("cat /sys/module/dm_remap/sections/.text;"
                                   " cat /sys/module/dm_remap/coresize").split()
         # Asked for by a function of the module, or on behalf of one.
-        values = {"verbose": 0, "times": -1, "interval": 1, "space": 0, "task-filter": "N",
+        values = {"times": -1, "interval": 1, "space": 0, "task-filter": "N",
                   "stacktrace-depth": 32, "require-start": start,
                   "require-end": hex(int(start, 16) + int(size)), "probability": percent}
         for kind in kinds:
@@ -52,6 +54,7 @@ class Faults:
         See tests-vm/guest/faultydm.c. Returns how many there are, and how many the ioctl survived.
         """
         self.vm.put("/tmp/undo", undo)
-        failed, survived = self.vm.run(f"{GUEST_PATH} {name} '. /tmp/undo' {command}",
+        run_undo = ". /tmp/undo" if undo else ""
+        failed, survived = self.vm.run(f"{GUEST_PATH} {name} '{run_undo}' {command}",
                                        timeout).split()
         return int(failed), int(survived)
