@@ -133,7 +133,7 @@ STATES = 10  # of each cut, besides that which is booted
 
 
 class Cut:
-    """One run of the oracle over a main that gets worse until the power goes, and what that left."""
+    """One run of the oracle over a main that gets worse, and what a power cut left of it."""
 
     def __init__(self, lane, new_disk, random, folder):
         self.random, self.folder = random, folder

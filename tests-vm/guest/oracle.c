@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random reads, writes, discards, zeroes and flushes of a device, checked against a model.
+ * Random reads, writes, discards, zeroes and flushes of a device, checked against oracle.h's model.
  *
  * oracle run    -s SEED -l LENGTH [options] -j JOURNAL DEVICE
  * oracle verify -s SEED -l LENGTH [options] -j JOURNAL [-c] DEVICE
  *
  * The device is blank at first. Each job goes on with adjacent pieces of a range at once, of any
- * size and alignment; no two jobs have a sector at the same time, so it is known what each may hold:
- * what the last operation that succeeded put there, or one that failed after it. A read that
- * succeeds and shows something else ends the run with the history of the sector. I/O errors
- * are allowed, and listed at the end: whoever knows what was broken judges them.
+ * size and alignment. While one has a sector no other writes it, so it is known what each may
+ * hold: what the last operation that succeeded has put there, or one that failed after it, or is
+ * under way. A read that shows something else ends the run with the history of the sector. I/O
+ * errors are allowed, and listed at the end: whoever knows what was broken judges them.
  *
- * All that the model is made of is in the journal, on which no operation begins that is not
- * recorded. `verify` makes the model again from it and reads the whole device, after a removal, or
+ * `verify` makes the model again from the journal and reads the whole device, after a removal, or
  * with -c after a power cut: then what no flush covered may be there or not.
  *
  * -b BYTES  the logical block (512)   -t JOBS  (4)
@@ -40,343 +39,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SECTOR    512u
-#define MAGIC     0x656c6361726f6d64ull
-#define LONGEST   (1u << 20) /* bytes of a batch */
-#define MOST      (1u << 18) /* operations there is memory for */
-#define PIECES    8
-#define GRID      256
-#define SEGMENTS  8
-#define GARBAGE   (~0u) /* a version that nobody wrote */
-#define UNDER_WAY (-1)
+#include "oracle.h"
 
-enum kind { READ, WRITE, ZEROES, DISCARD, FLUSH };
-enum flag { FUA = 1, NOWAIT = 2, SEGMENTED = 4 };
-enum phase { BEGINS, ENDED, SAW };
-
-static const char *const kind_name[] = {"read", "write", "zeroes", "discard", "flush"};
-
-static struct {
-	uint64_t seed, length, block, count;
-	unsigned int jobs;
-	bool after_cut, unsettled, discards;
-	unsigned int address_grain, length_grain;
-	const char *device, *journal;
-} opt = {.block = SECTOR, .jobs = 4, .count = 1000};
-
-static uint64_t draw(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
-static bool one_in(uint64_t *state, unsigned int n)
-{
-	return !(draw(state) % n);
-}
-
-/* The data */
-
-/* Every sector written says which sector it is and which operation, its version, put it there. */
-union sector {
-	struct {
-		uint64_t magic, seed, version, sector;
-	} says;
-	uint64_t words[SECTOR / sizeof(uint64_t)];
-};
-
-static void fill(union sector *s, uint32_t version, uint32_t sector)
-{
-	uint64_t state = opt.seed ^ ((uint64_t)version << 32) ^ sector, word = draw(&state);
-
-	for (size_t i = 0; i < SECTOR / sizeof(uint64_t); i++)
-		s->words[i] = word + i * 0x9e3779b97f4a7c15ull;
-	s->says.magic = MAGIC;
-	s->says.seed = opt.seed;
-	s->says.version = version;
-	s->says.sector = sector;
-}
-
-/* Zeroes are version 0. */
-static uint32_t version_of(const union sector *found, uint32_t sector)
-{
-	union sector wanted = {.words = {0}};
-	uint32_t version = 0;
-
-	if (found->says.magic) {
-		version = found->says.version;
-		fill(&wanted, version, sector);
-	}
-	return memcmp(found, &wanted, SECTOR) ? GARBAGE : version;
-}
-
-/* The model */
-
-struct event {
-	uint32_t number; /* of the operation, in the order in which they began, from 1 */
-	uint32_t start, count; /* sectors */
-	uint8_t phase, kind, flags, job;
-	int32_t result; /* ENDED: 0 or an errno. SAW: the version */
-};
-
-struct operation {
-	struct event is;
-	uint32_t began, ended; /* times are numbers of events */
-};
-
-struct known {
-	uint32_t version; /* what was there for certain */
-	uint32_t since; /* after this operation */
-	uint32_t at; /* the time from which on that was known */
-};
-
-static struct {
-	struct sector_state {
-		struct known now, stable;
-		uint32_t touched; /* the last operation that might have changed it */
-		uint32_t zeroed; /* the last one that might have zeroed it */
-	} *sectors;
-	struct operation *operations;
-	uint32_t last, time;
-} model;
-
-static uint32_t sectors_of_device(void)
-{
-	return opt.length / SECTOR;
-}
-
-static bool touches(const struct event *e, uint32_t sector)
-{
-	return sector - e->start < e->count;
-}
-
-/* Whether a version may be found, after what is known and whatever came later. */
-static bool may_hold(uint32_t sector, uint32_t version, const struct known *known)
-{
-	const struct event *e;
-
-	if (version == known->version)
-		return true;
-	if (!version)
-		return model.sectors[sector].zeroed > known->since;
-	if (version <= known->since || version > model.last)
-		return false;
-	e = &model.operations[version].is;
-	return e->kind == WRITE && touches(e, sector);
-}
-
-static const struct known *known(uint32_t sector)
-{
-	struct sector_state *s = &model.sectors[sector];
-
-	return opt.after_cut ? &s->stable : &s->now;
-}
-
-static bool is_certain(const struct sector_state *s)
-{
-	return s->now.since == s->touched;
-}
-
-static void begins(const struct event *e)
-{
-	model.operations[e->number] = (struct operation){.is = *e, .began = model.time};
-	model.operations[e->number].is.result = UNDER_WAY;
-	model.last = e->number;
-	if (e->kind != WRITE && e->kind != ZEROES && e->kind != DISCARD)
-		return;
-	for (uint32_t s = e->start; s < e->start + e->count; s++) {
-		model.sectors[s].touched = e->number;
-		if (e->kind != WRITE)
-			model.sectors[s].zeroed = e->number;
-	}
-}
-
-static void flushed(const struct operation *flush)
-{
-	for (uint32_t i = 0; i < sectors_of_device(); i++) {
-		struct sector_state *s = &model.sectors[i];
-
-		if (is_certain(s) && s->now.at < flush->began)
-			s->stable = s->now;
-	}
-}
-
-static void ended(const struct event *e)
-{
-	struct operation *op = &model.operations[e->number];
-
-	op->is.result = e->result;
-	op->ended = model.time;
-	if (e->result)
-		return;
-	if (e->kind == FLUSH)
-		flushed(op);
-	if (e->kind != WRITE && e->kind != ZEROES)
-		return;
-	for (uint32_t i = e->start; i < e->start + e->count; i++) {
-		struct sector_state *s = &model.sectors[i];
-
-		s->now = (struct known){.version = e->kind == WRITE ? e->number : 0,
-					.since = e->number,
-					.at = model.time};
-		if (e->flags & FUA)
-			s->stable = s->now;
-	}
-}
-
-/* What could have been one thing or another was read: it stays that. */
-static void saw(const struct event *e)
-{
-	for (uint32_t i = e->start; i < e->start + e->count; i++) {
-		struct sector_state *s = &model.sectors[i];
-
-		s->now = (struct known){
-			.version = e->result, .since = s->touched, .at = model.time};
-	}
-}
-
-static void happens(const struct event *e)
-{
-	model.time++;
-	if (e->phase == BEGINS)
-		begins(e);
-	else if (e->phase == ENDED)
-		ended(e);
-	else
-		saw(e);
-}
-
-static void new_model(void)
-{
-	model.sectors = calloc(sectors_of_device(), sizeof(*model.sectors));
-	model.operations = calloc(MOST, sizeof(*model.operations));
-	if (!model.sectors || !model.operations)
-		err(2, "memory");
-}
-
-/* What is told of a violation */
-
-static void print_operation(const struct operation *op)
-{
-	const struct event *e = &op->is;
-
-	printf("  %u: job %u, %s %u+%u%s%s%s, from %u to %u: ", e->number, e->job,
-	       kind_name[e->kind], e->start, e->count, e->flags & FUA ? " FUA" : "",
-	       e->flags & NOWAIT ? " NOWAIT" : "", e->flags & SEGMENTED ? " segmented" : "",
-	       op->began, op->ended);
-	puts(e->result == UNDER_WAY ? "under way" : e->result ? strerror(e->result) : "done");
-}
-
-static void print_history(uint32_t sector)
-{
-	for (uint32_t i = 1; i <= model.last; i++)
-		if (touches(&model.operations[i].is, sector))
-			print_operation(&model.operations[i]);
-}
-
-static void print_found(const union sector *found, uint32_t sector, uint32_t version)
-{
-	if (version != GARBAGE) {
-		printf("version %u", version);
-	} else if (found->says.magic == MAGIC && found->says.seed == opt.seed) {
-		union sector wanted;
-
-		fill(&wanted, found->says.version, found->says.sector);
-		printf("version %" PRIu64 " of sector %" PRIu64 "%s", found->says.version,
-		       found->says.sector, memcmp(found, &wanted, SECTOR) ? ", damaged" : "");
-	} else {
-		printf("nothing ever written, %016" PRIx64 " %016" PRIx64, found->words[0],
-		       found->words[SECTOR / sizeof(uint64_t) - 1]);
-	}
-	printf(", not %u", known(sector)->version);
-	if (!is_certain(&model.sectors[sector]) || opt.after_cut)
-		printf(" or what came after operation %u", known(sector)->since);
-	putchar('\n');
-}
-
-static void print_violation(const union sector *found, uint32_t sector, uint32_t version)
-{
-	printf("seed %" PRIu64 ", time %u, sector %u: found ", opt.seed, model.time, sector);
-	print_found(found, sector, version);
-	print_history(sector);
-}
-
-/* The journal */
-
-static struct {
-	int file;
-	uint64_t pages;
-	struct page {
-		uint64_t magic, seed;
-		uint32_t page, count;
-		struct event events[(SECTOR - 24) / sizeof(struct event)];
-	} page __attribute__((aligned(SECTOR)));
-} journal;
-
-_Static_assert(sizeof(struct page) <= SECTOR, "a page is a sector");
-
-static int open_directly(const char *path, int flags)
-{
-	struct stat info;
-	int file;
-
-	if (!stat(path, &info) && S_ISBLK(info.st_mode))
-		flags |= O_DIRECT;
-	file = open(path, flags, 0644);
-	if (file < 0)
-		err(2, "%s", path);
-	return file;
-}
-
-static void write_page(void)
-{
-	union {
-		struct page page;
-		char bytes[SECTOR];
-	} out __attribute__((aligned(SECTOR))) = {.page = journal.page};
-
-	out.page.magic = MAGIC;
-	out.page.seed = opt.seed;
-	out.page.page = journal.pages;
-	if (!out.page.count)
-		return;
-	if (pwrite(journal.file, &out, SECTOR, journal.pages++ * SECTOR) != SECTOR)
-		err(2, "journal");
-	journal.page.count = 0;
-}
-
-static void record(const struct event *e)
-{
-	const unsigned int room = sizeof(journal.page.events) / sizeof(*e);
-
-	happens(e);
-	journal.page.events[journal.page.count++] = *e;
-	if (journal.page.count == room)
-		write_page();
-}
-
-static void replay(void)
-{
-	union {
-		struct page page;
-		char bytes[SECTOR];
-	} in __attribute__((aligned(SECTOR)));
-	int file = open_directly(opt.journal, O_RDONLY);
-
-	while (pread(file, &in, SECTOR, journal.pages * SECTOR) == SECTOR &&
-	       in.page.magic == MAGIC && in.page.seed == opt.seed &&
-	       in.page.page == journal.pages) {
-		for (unsigned int i = 0; i < in.page.count; i++)
-			happens(&in.page.events[i]);
-		journal.pages++;
-	}
-	close(file);
-}
-
-/* Jobs */
+#define LONGEST  (1u << 20) /* bytes of a batch */
+#define PIECES   8
+#define SEGMENTS 8
+#define GRID     256
 
 struct piece {
 	struct event is;
@@ -391,6 +59,8 @@ struct job {
 	aio_context_t aio;
 	uint32_t start, end; /* of the batch, in sectors */
 	bool has_them; /* so that no other job has; under the lock */
+	bool races; /* reads what others may write meanwhile */
+	struct known *known; /* what was known of the sectors when the reads began */
 	struct piece pieces[PIECES];
 	unsigned int count; /* of pieces */
 	char *memory[2], *data[2]; /* of even and of odd segments; at the end all is in data[0] */
@@ -426,8 +96,8 @@ static void draw_segments(struct job *j, struct piece *p)
 
 		if (p->segment_count + 1u < most && grains > 1)
 			size = (1 + draw(&j->random) % (grains - 1)) * opt.length_grain;
-		p->segments[p->segment_count] = (struct iovec){
-			j->data[p->segment_count & 1] + offset, size};
+		p->segments[p->segment_count] =
+			(struct iovec){j->data[p->segment_count & 1] + offset, size};
 		offset += size;
 		left -= size;
 	}
@@ -481,6 +151,7 @@ static void draw_pieces(struct job *j)
 	uint64_t want = one_in(&j->random, 2) ? 1 : 1 + draw(&j->random) % PIECES;
 	uint64_t mood = draw(&j->random) % 3;
 
+	j->races = mood == READ && one_in(&j->random, 4);
 	for (uint32_t start = j->start; blocks; start += count * unit, blocks -= count) {
 		enum kind kind = mood < 2 ? mood : draw(&j->random) % 2;
 
@@ -500,6 +171,7 @@ static void draw_batch(struct job *j)
 	for (int i = 0; i < 2; i++)
 		j->data[i] = j->memory[i] +
 			     draw(&j->random) % (4096 / opt.address_grain) * opt.address_grain;
+	j->races = false;
 	j->count = 1;
 	*e = (struct event){.start = j->start, .count = j->end - j->start, .job = j->number};
 	if (what == 0) {
@@ -526,9 +198,12 @@ static bool are_taken(const struct job *mine)
 static void begin(struct job *j)
 {
 	pthread_mutex_lock(&lock);
-	while (are_taken(j))
+	while (!j->races && are_taken(j))
 		pthread_cond_wait(&released, &lock);
-	j->has_them = true;
+	j->has_them = !j->races;
+	if (j->races)
+		for (uint32_t s = j->start; s < j->end; s++)
+			j->known[s - j->start] = model.sectors[s].now;
 	for (unsigned int i = 0; i < j->count; i++) {
 		j->pieces[i].is.number = model.last + 1;
 		j->pieces[i].is.phase = BEGINS;
@@ -600,14 +275,14 @@ static void transfer_at_once(struct job *j)
 	for (unsigned int i = 0; i < j->count; i++) {
 		struct piece *p = &j->pieces[i];
 
-		control[i] = (struct iocb){
-			.aio_data = i,
-			.aio_lio_opcode = p->is.kind == WRITE ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV,
-			.aio_fildes = j->device,
-			.aio_buf = (uintptr_t)p->segments,
-			.aio_nbytes = p->segment_count,
-			.aio_offset = (int64_t)p->is.start * SECTOR,
-			.aio_rw_flags = rw_flags(p)};
+		control[i] = (struct iocb){.aio_data = i,
+					   .aio_lio_opcode = p->is.kind == WRITE ? IOCB_CMD_PWRITEV
+										 : IOCB_CMD_PREADV,
+					   .aio_fildes = j->device,
+					   .aio_buf = (uintptr_t)p->segments,
+					   .aio_nbytes = p->segment_count,
+					   .aio_offset = (int64_t)p->is.start * SECTOR,
+					   .aio_rw_flags = rw_flags(p)};
 		list[i] = &control[i];
 	}
 	sent = syscall(SYS_io_submit, j->aio, j->count, list);
@@ -648,17 +323,35 @@ static void issue(struct job *j)
 		transfer_at_once(j);
 }
 
-/* Under the lock. The device may be suspended, and who ends at once ends even so. */
-static void check_sector(const union sector *found, uint32_t sector)
+/*
+ * The version found, or if it was being written, that of its beginning: disks tear no sectors,
+ * but QEMU's may.
+ */
+static uint32_t version_read(const struct job *j, const union sector *found, uint32_t sector,
+			     const struct known *known)
 {
 	uint32_t version = version_of(found, sector);
 
-	if (!may_hold(sector, version, known(sector))) {
-		print_violation(found, sector, version);
+	if (version != GARBAGE || !j->races || model.sectors[sector].touched <= known->since)
+		return version;
+	if (!found->says.magic)
+		return 0;
+	return found->says.magic == MAGIC && found->says.sector == sector ? found->says.version
+									  : GARBAGE;
+}
+
+/* Under the lock. The device may be suspended, and who ends at once ends even so. */
+static void check_sector(const struct job *j, const union sector *found, uint32_t sector)
+{
+	const struct known *known = j->races ? &j->known[sector - j->start] : what_is_known(sector);
+	uint32_t version = version_read(j, found, sector, known);
+
+	if (!may_hold(sector, version, known)) {
+		print_violation(found, sector, version, known);
 		fflush(stdout);
 		_exit(1);
 	}
-	if (!is_certain(&model.sectors[sector]) && !opt.unsettled)
+	if (!j->races && !opt.unsettled && !is_certain(&model.sectors[sector]))
 		record(&(struct event){
 			.phase = SAW, .start = sector, .count = 1, .result = version});
 }
@@ -676,7 +369,7 @@ static void end(struct job *j)
 		record(&p->is);
 		if (p->is.kind == READ && !p->is.result)
 			for (uint32_t s = 0; s < p->is.count; s++)
-				check_sector((union sector *)data_of(j, p) + s, p->is.start + s);
+				check_sector(j, (union sector *)data_of(j, p) + s, p->is.start + s);
 	}
 	write_page();
 	j->has_them = false;
@@ -750,8 +443,9 @@ static void new_job(struct job *j, unsigned int number)
 	j->device = open_directly(opt.device, O_RDWR);
 	for (int i = 0; i < 2; i++)
 		j->memory[i] = aligned(LONGEST + 4096);
-	if (syscall(SYS_io_setup, PIECES, &j->aio))
-		err(2, "io_setup");
+	j->known = calloc(LONGEST / SECTOR, sizeof(*j->known));
+	if (!j->known || syscall(SYS_io_setup, PIECES, &j->aio))
+		err(2, "a job");
 }
 
 static void print_summary(void)
@@ -820,10 +514,10 @@ static int verify(void)
 		for (uint32_t i = 0; i < size / SECTOR; i++) {
 			uint32_t sector = at / SECTOR + i, version = version_of(&data[i], sector);
 
-			if (may_hold(sector, version, known(sector)))
+			if (may_hold(sector, version, what_is_known(sector)))
 				continue;
 			if (bad++ < 3)
-				print_violation(&data[i], sector, version);
+				print_violation(&data[i], sector, version, what_is_known(sector));
 		}
 	}
 	printf("%u operations, %u bad\n", model.last, bad);

@@ -87,7 +87,8 @@ _PROGRAM = Path(__file__).parents[1] / "guest"
 
 
 def guest_program(name):
-    """A static program for the guest, compiled from tests-vm/guest/NAME.c."""
+    """A static program for the guest, compiled from tests-vm/guest/NAME.c (and NAME.h)."""
     source = _PROGRAM / f"{name}.c"
-    return cached("programs", f"{name}-{digest(source)}", lambda out: execute(
+    key = f"{name}-{digest(source, *_PROGRAM.glob(f'{name}.h'))}"
+    return cached("programs", key, lambda out: execute(
         "gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", out, source))

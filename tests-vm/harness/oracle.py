@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Random I/O in the guest that is checked against a model. What may go wrong meanwhile: storm.py."""
+"""Random I/O in the guest, checked against a model. What may go wrong meanwhile: storm.py."""
 
 import subprocess
 from typing import NamedTuple

@@ -11,6 +11,8 @@ from .disk import SECTOR
 from .oracle import GRID
 from .qmp import QmpError
 
+MESSAGES = ("save", "restore", "metadata_status", "pending", "set low_water 100",
+            "set give_up 4000", "set budget 60000")
 NOT_NOW = (11, 95)  # what RWF_NOWAIT may end with: EAGAIN, EOPNOTSUPP
 
 
@@ -62,7 +64,7 @@ class Place(NamedTuple):
 
 class Storm:
     """
-    What happens to a set while the oracle works on it: one thing after the other, drawn from a seed.
+    What happens to a set while the oracle works on it: one thing after the other, by a seed.
 
     Sectors of main and spare become bad and good again, also in at most three of the copies; the
     device is suspended, reloaded and sent messages. `broken` tells of what failed that should not.
@@ -195,9 +197,7 @@ class Storm:
         return f"dmsetup message {self.dev.name} 0 remap {start} {count}"
 
     def message(self):
-        text = self.random.choice(("save", "restore", "metadata_status", "pending", "set low_water 100",
-                                   "set give_up 4000", "set budget 60000"))
-        self._command(f"dmsetup message {self.dev.name} 0 {text}")
+        self._command(f"dmsetup message {self.dev.name} 0 {self.random.choice(MESSAGES)}")
 
     # --- judgement ---
 

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every sector of a device may hold, and how that is known: oracle.c's model.
+ *
+ * It is made of events, the beginnings and ends of operations. They are in the journal before
+ * anything comes of them, so the model can be made again from it.
+ */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include <err.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECTOR    512u
+#define MAGIC     0x656c6361726f6d64ull
+#define MOST      (1u << 18) /* operations there is memory for */
+#define GARBAGE   (~0u) /* a version that nobody wrote */
+#define UNDER_WAY (-1)
+
+enum kind { READ, WRITE, ZEROES, DISCARD, FLUSH };
+enum flag { FUA = 1, NOWAIT = 2, SEGMENTED = 4 };
+enum phase { BEGINS, ENDED, SAW };
+
+static const char *const kind_name[] = {"read", "write", "zeroes", "discard", "flush"};
+
+static struct {
+	uint64_t seed, length, block, count;
+	unsigned int jobs;
+	bool after_cut, unsettled, discards;
+	unsigned int address_grain, length_grain;
+	const char *device, *journal;
+} opt = {.block = SECTOR, .jobs = 4, .count = 1000};
+
+static uint64_t draw(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static bool one_in(uint64_t *state, unsigned int n)
+{
+	return !(draw(state) % n);
+}
+
+/* The data */
+
+/* Every sector written says which sector it is and which operation, its version, put it there. */
+union sector {
+	struct {
+		uint64_t magic, seed, version, sector;
+	} says;
+	uint64_t words[SECTOR / sizeof(uint64_t)];
+};
+
+static void fill(union sector *s, uint32_t version, uint32_t sector)
+{
+	uint64_t state = opt.seed ^ ((uint64_t)version << 32) ^ sector, word = draw(&state);
+
+	for (size_t i = 0; i < SECTOR / sizeof(uint64_t); i++)
+		s->words[i] = word + i * 0x9e3779b97f4a7c15ull;
+	s->says.magic = MAGIC;
+	s->says.seed = opt.seed;
+	s->says.version = version;
+	s->says.sector = sector;
+}
+
+/* Zeroes are version 0. */
+static uint32_t version_of(const union sector *found, uint32_t sector)
+{
+	union sector wanted = {.words = {0}};
+	uint32_t version = 0;
+
+	if (found->says.magic) {
+		version = found->says.version;
+		fill(&wanted, version, sector);
+	}
+	return memcmp(found, &wanted, SECTOR) ? GARBAGE : version;
+}
+
+/* The model */
+
+struct event {
+	uint32_t number; /* of the operation, in the order in which they began, from 1 */
+	uint32_t start, count; /* sectors */
+	uint8_t phase, kind, flags, job;
+	int32_t result; /* ENDED: 0 or an errno. SAW: the version */
+};
+
+struct operation {
+	struct event is;
+	uint32_t began, ended; /* times are numbers of events */
+};
+
+struct known {
+	uint32_t version; /* what was there for certain */
+	uint32_t since; /* after this operation */
+	uint32_t at; /* the time from which on that was known */
+};
+
+static struct {
+	struct sector_state {
+		struct known now, stable;
+		uint32_t touched; /* the last operation that might have changed it */
+		uint32_t zeroed; /* the last one that might have zeroed it */
+	} * sectors;
+	struct operation *operations;
+	uint32_t last, time;
+} model;
+
+static uint32_t sectors_of_device(void)
+{
+	return opt.length / SECTOR;
+}
+
+static bool touches(const struct event *e, uint32_t sector)
+{
+	return sector - e->start < e->count;
+}
+
+/* Whether a version may be found, after what is known and whatever came later. */
+static bool may_hold(uint32_t sector, uint32_t version, const struct known *known)
+{
+	const struct event *e;
+
+	if (version == known->version)
+		return true;
+	if (!version)
+		return model.sectors[sector].zeroed > known->since;
+	if (version <= known->since || version > model.last)
+		return false;
+	e = &model.operations[version].is;
+	return e->kind == WRITE && touches(e, sector);
+}
+
+static const struct known *what_is_known(uint32_t sector)
+{
+	struct sector_state *s = &model.sectors[sector];
+
+	return opt.after_cut ? &s->stable : &s->now;
+}
+
+static bool is_certain(const struct sector_state *s)
+{
+	return s->now.since == s->touched;
+}
+
+static void begins(const struct event *e)
+{
+	model.operations[e->number] = (struct operation){.is = *e, .began = model.time};
+	model.operations[e->number].is.result = UNDER_WAY;
+	model.last = e->number;
+	if (e->kind != WRITE && e->kind != ZEROES && e->kind != DISCARD)
+		return;
+	for (uint32_t s = e->start; s < e->start + e->count; s++) {
+		model.sectors[s].touched = e->number;
+		if (e->kind != WRITE)
+			model.sectors[s].zeroed = e->number;
+	}
+}
+
+static void flushed(const struct operation *flush)
+{
+	for (uint32_t i = 0; i < sectors_of_device(); i++) {
+		struct sector_state *s = &model.sectors[i];
+
+		if (is_certain(s) && s->now.at < flush->began)
+			s->stable = s->now;
+	}
+}
+
+static void ended(const struct event *e)
+{
+	struct operation *op = &model.operations[e->number];
+
+	op->is.result = e->result;
+	op->ended = model.time;
+	if (e->result)
+		return;
+	if (e->kind == FLUSH)
+		flushed(op);
+	if (e->kind != WRITE && e->kind != ZEROES)
+		return;
+	for (uint32_t i = e->start; i < e->start + e->count; i++) {
+		struct sector_state *s = &model.sectors[i];
+
+		s->now = (struct known){.version = e->kind == WRITE ? e->number : 0,
+					.since = e->number,
+					.at = model.time};
+		if (e->flags & FUA)
+			s->stable = s->now;
+	}
+}
+
+/* What could have been one thing or another was read: it stays that. */
+static void saw(const struct event *e)
+{
+	for (uint32_t i = e->start; i < e->start + e->count; i++) {
+		struct sector_state *s = &model.sectors[i];
+
+		s->now =
+			(struct known){.version = e->result, .since = s->touched, .at = model.time};
+	}
+}
+
+static void happens(const struct event *e)
+{
+	model.time++;
+	if (e->phase == BEGINS)
+		begins(e);
+	else if (e->phase == ENDED)
+		ended(e);
+	else
+		saw(e);
+}
+
+static void new_model(void)
+{
+	model.sectors = calloc(sectors_of_device(), sizeof(*model.sectors));
+	model.operations = calloc(MOST, sizeof(*model.operations));
+	if (!model.sectors || !model.operations)
+		err(2, "memory");
+}
+
+/* What is told of a violation */
+
+static void print_operation(const struct operation *op)
+{
+	const struct event *e = &op->is;
+
+	printf("  %u: job %u, %s %u+%u%s%s%s, from %u to %u: ", e->number, e->job,
+	       kind_name[e->kind], e->start, e->count, e->flags & FUA ? " FUA" : "",
+	       e->flags & NOWAIT ? " NOWAIT" : "", e->flags & SEGMENTED ? " segmented" : "",
+	       op->began, op->ended);
+	puts(e->result == UNDER_WAY ? "under way" : e->result ? strerror(e->result) : "done");
+}
+
+static void print_history(uint32_t sector)
+{
+	for (uint32_t i = 1; i <= model.last; i++)
+		if (touches(&model.operations[i].is, sector))
+			print_operation(&model.operations[i]);
+}
+
+static void print_found(const union sector *found, uint32_t sector, uint32_t version,
+			const struct known *known)
+{
+	if (version != GARBAGE) {
+		printf("version %u", version);
+	} else if (found->says.magic == MAGIC && found->says.seed == opt.seed) {
+		union sector wanted;
+
+		fill(&wanted, found->says.version, found->says.sector);
+		printf("version %" PRIu64 " of sector %" PRIu64 "%s", found->says.version,
+		       found->says.sector, memcmp(found, &wanted, SECTOR) ? ", damaged" : "");
+	} else {
+		printf("nothing ever written, %016" PRIx64 " %016" PRIx64, found->words[0],
+		       found->words[SECTOR / sizeof(uint64_t) - 1]);
+	}
+	printf(", not %u", known->version);
+	if (model.sectors[sector].touched > known->since)
+		printf(" or what came after operation %u", known->since);
+	putchar('\n');
+}
+
+static void print_violation(const union sector *found, uint32_t sector, uint32_t version,
+			    const struct known *known)
+{
+	printf("seed %" PRIu64 ", time %u, sector %u: found ", opt.seed, model.time, sector);
+	print_found(found, sector, version, known);
+	print_history(sector);
+}
+
+/* The journal */
+
+static struct {
+	int file;
+	uint64_t pages;
+	struct page {
+		uint64_t magic, seed;
+		uint32_t page, count;
+		struct event events[(SECTOR - 24) / sizeof(struct event)];
+	} page __attribute__((aligned(SECTOR)));
+} journal;
+
+_Static_assert(sizeof(struct page) <= SECTOR, "a page is a sector");
+
+static int open_directly(const char *path, int flags)
+{
+	struct stat info;
+	int file;
+
+	if (!stat(path, &info) && S_ISBLK(info.st_mode))
+		flags |= O_DIRECT;
+	file = open(path, flags, 0644);
+	if (file < 0)
+		err(2, "%s", path);
+	return file;
+}
+
+static void write_page(void)
+{
+	union {
+		struct page page;
+		char bytes[SECTOR];
+	} out __attribute__((aligned(SECTOR))) = {.page = journal.page};
+
+	out.page.magic = MAGIC;
+	out.page.seed = opt.seed;
+	out.page.page = journal.pages;
+	if (!out.page.count)
+		return;
+	if (pwrite(journal.file, &out, SECTOR, journal.pages++ * SECTOR) != SECTOR)
+		err(2, "journal");
+	journal.page.count = 0;
+}
+
+static void record(const struct event *e)
+{
+	const unsigned int room = sizeof(journal.page.events) / sizeof(*e);
+
+	happens(e);
+	journal.page.events[journal.page.count++] = *e;
+	if (journal.page.count == room)
+		write_page();
+}
+
+static void replay(void)
+{
+	union {
+		struct page page;
+		char bytes[SECTOR];
+	} in __attribute__((aligned(SECTOR)));
+	int file = open_directly(opt.journal, O_RDONLY);
+
+	while (pread(file, &in, SECTOR, journal.pages * SECTOR) == SECTOR &&
+	       in.page.magic == MAGIC && in.page.seed == opt.seed &&
+	       in.page.page == journal.pages) {
+		for (unsigned int i = 0; i < in.page.count; i++)
+			happens(&in.page.events[i]);
+		journal.pages++;
+	}
+	close(file);
+}
+
+#endif
