@@ -58,7 +58,7 @@ deps-demo:
 # --- dmremap -----------------------------------------------------------------------------------------------------------
 
 # Every assembler/*.c, and the on-disk format that the kernel has too.
-SRCS   := $(sort $(wildcard assembler/*.c)) kernel/format.c
+SRCS   := $(sort $(wildcard assembler/*.c)) kernel/format.c kernel/vote.c
 STATIC := build/static
 LIBS   := $(STATIC)/lib/libdevmapper.a $(STATIC)/lib/libkmod.a
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "format.h"
+#include "vote.h"
 
 enum verdict {
 	VERDICT_NONE, /* no dm-remap metadata */

@@ -9,6 +9,7 @@
 #include <linux/timekeeping.h>
 
 #include "store_io.h"
+#include "vote.h"
 
 #define DM_MSG_PREFIX "remap"
 

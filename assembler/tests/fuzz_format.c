@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "format.h"
+#include "vote.h"
 
 #define SECTORS 65536
 #define INDEX 1u /* of the table block */

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "format.h"
+#include "vote.h"
 
 /* Rows of tables say what matters and leave the rest 0. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
