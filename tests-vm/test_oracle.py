@@ -23,24 +23,21 @@ from harness.oracle import GUEST_PATH, Oracle, assembled, assert_check
 from harness.remap import Remap
 from harness.storm import Hurricane, Partition, Storm
 
-STEPS = int(os.environ.get("DMREMAP_ORACLE_STEPS", 12))  # of the storm
+STEPS = int(os.environ.get("DMREMAP_ORACLE_STEPS", 8))  # of the storm
+LONG = 200  # until a mistake is seen
 OPERATIONS = 2000  # at least
 SIZE = "4M"
-
-
-def scsi(new_disk):
-    return new_disk(SIZE), new_disk("64M")
 
 
 def virtio(new_disk):
     return new_disk(SIZE, bus="virtio"), new_disk("64M")
 
 
-def partition(new_disk):
-    return Partition(new_disk("5M", bus="virtio", physical=4096)), new_disk("64M")
+def scsi_partition(new_disk):
+    return Partition(new_disk("5M", physical=4096)), new_disk("64M")
 
 
-def large_blocks(new_disk):
+def virtio_4k(new_disk):
     """And a spare that knows no discards."""
     spare = new_disk("64M", bus="virtio")
     spare.device = lambda slot: {**Disk.device(spare, slot), "discard": False}
@@ -57,13 +54,13 @@ def assert_the_spare_remembers(vm, main, spare, oracle, remapped):
     assert_check(spare, (0,))
 
 
-def weather(vm, main, spare, seed):
+def weather(vm, main, spare, seed, steps=STEPS):
     """A storm over a set, calm after it, and what the spare says of it all later."""
     oracle = Oracle(seed, SIZE, OPERATIONS, main.block_size)
     with Remap(vm, main, spare) as dev:
         storm = Storm(dev, main, spare, seed)
         oracle.start(vm, dev.dev)
-        failures = storm.run(oracle, STEPS)
+        failures = storm.run(oracle, steps)
         assert oracle.verify(vm, dev.dev) == ""
         status = dev.status()
         assert storm.broken == []
@@ -75,7 +72,7 @@ def weather(vm, main, spare, seed):
 
 
 @pytest.mark.every_kernel
-@pytest.mark.parametrize("disks", [scsi, partition, large_blocks])
+@pytest.mark.parametrize("disks", [scsi_partition, virtio_4k])
 def test_what_is_read_is_what_was_written(boot, new_disk, seed, disks):
     main, spare = disks(new_disk)
     vm = boot(*(getattr(disk, "disk", disk) for disk in (main, spare)))
@@ -83,9 +80,9 @@ def test_what_is_read_is_what_was_written(boot, new_disk, seed, disks):
 
 
 @pytest.mark.every_kernel
-@pytest.mark.parametrize("spare_size", ["2M", "64M"])
-def test_nothing_acknowledged_is_lost_when_all_fails(boot, new_disk, seed, spare_size):
-    main, spare = new_disk(SIZE, bus="virtio"), new_disk(spare_size)
+def test_nothing_acknowledged_is_lost_when_all_fails(boot, new_disk, seed):
+    """The spare may be too small for it all."""
+    main, spare = new_disk(SIZE, bus="virtio"), new_disk(Random(seed).choice(("2M", "64M")))
     vm = boot(main, spare)
     oracle = Oracle(seed, SIZE, OPERATIONS, unsettled=True)
     with Remap(vm, main, spare) as dev:
@@ -115,20 +112,19 @@ def lane_with_mistake(tree, folder, file, right, wrong):
 
 @pytest.mark.parametrize("file, right, wrong", [
     ("target.c", "if (place.run < bio_sectors(bio))", "if (place.run + 1 < bio_sectors(bio))"),
-    ("target.c", "place->on_spare ?", "place->on_spare && op_is_write(bio_op(bio)) ?"),
-    ("relocate.c", "t->spare->bdev, place))\n\t\t\tcontinue;", "t->spare->bdev, place))\n\t\t\t;"),
     ("reread.c", "a->status = status;", ";"),
-], ids=["split", "reads", "places", "status"])
-def test_the_oracle_sees_a_mistake(tree, new_disk, seed, tmp_path, file, right, wrong):
+], ids=["a sector at the end of a bio", "what cannot be read"])
+def test_a_mistake_is_seen(tree, new_disk, seed, tmp_path, file, right, wrong):
     lane = lane_with_mistake(tree, tmp_path, file, right, wrong)
     main, spare = virtio(new_disk)
     with Machine(lane, [main, spare], append="loglevel=3") as vm:
         vm.boot()
         with pytest.raises(AssertionError, match="found"):
-            weather(vm, main, spare, seed)
+            weather(vm, main, spare, seed, LONG)
 
 
 CUTS = 2
+MANY_CUTS = 12
 STATES = 10  # of each cut, besides that which is booted
 
 
@@ -194,10 +190,10 @@ class Cut:
         return oracle.verify_image(assembled(main, spare), journal, after_cut=True)
 
 
-def cuts(lane, new_disk, seed, folder):
-    """What some cuts have taken, "" if nothing."""
+def taken_by_cuts(count, lane, new_disk, seed, folder):
+    """What the first of some cuts has taken that has taken anything."""
     random = Random(seed)
-    for number in range(CUTS):
+    for number in range(count):
         (folder / f"cut{number}").mkdir()
         cut = Cut(lane, new_disk, random, folder / f"cut{number}")
         if lost := cut.run():
@@ -207,10 +203,10 @@ def cuts(lane, new_disk, seed, folder):
 
 
 def test_a_power_cut_takes_nothing_that_was_flushed(fast_lane, new_disk, seed, tmp_path):
-    assert cuts(fast_lane, new_disk, seed, tmp_path) == ""
+    assert taken_by_cuts(CUTS, fast_lane, new_disk, seed, tmp_path) == ""
 
 
-def test_the_oracle_sees_a_flush_that_is_missing(tree, new_disk, seed, tmp_path):
+def test_a_missing_flush_is_seen(tree, new_disk, seed, tmp_path):
     """The spare is taken to be clean although something was written to it."""
     lane = lane_with_mistake(tree, tmp_path, "target.h", "atomic64_inc(&t->flush.written);", ";")
-    assert "found" in cuts(lane, new_disk, seed, tmp_path)
+    assert "found" in taken_by_cuts(MANY_CUTS, lane, new_disk, seed, tmp_path)
