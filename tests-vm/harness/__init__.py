@@ -14,6 +14,7 @@ Virtual machines with Debian in them, and disks that fail as real ones do.
     sectors    requests of which it is known how each ended; sysfs: what they made the disks do
     logwrites  what was written to a device of the guest, in what order, with which flags
     ackwriter  writes of which it is known, after a power cut, which were acknowledged
+    oracle     random I/O checked against a model; storm: what goes wrong with a set meanwhile
     accel      KVM if it works here, else emulation
 
 A test in a few lines:
