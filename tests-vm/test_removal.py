@@ -179,7 +179,7 @@ def test_a_disk_vanishes_at_every_point_of_a_move(boot, new_disk, seed):
             job = vm.spawn(region.command())
             time.sleep(random.uniform(0, LONGEST))
             vm.unplug(victim)
-            region.said = job.wait(10).stdout.splitlines()
+            region.said = job.wait().stdout.splitlines()
             vm.run("dmsetup suspend --nolockfs r0; dmsetup resume r0")
         main.heal()
         vm.plug(victim)
