@@ -73,6 +73,7 @@ def test_requests_cross_extents_and_gaps(boot, new_disk):
                " | cmp -n 2000000 - /tmp/direct")
 
 
+@pytest.mark.every_kernel
 def test_discards_go_to_both_and_leave_the_neighbours_alone(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
@@ -107,6 +108,7 @@ def test_discards_go_to_both_and_leave_the_neighbours_alone(boot, new_disk):
         assert not sectors.read(dev, AREA[::64], unit=64, version=2)
 
 
+@pytest.mark.every_kernel
 def test_zeroes_reach_the_spare(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
@@ -127,6 +129,7 @@ def test_zeroes_reach_the_spare(boot, new_disk):
         assert dev.status().remapped == len(MOVED_SECTORS) + 2
 
 
+@pytest.mark.every_kernel
 def test_flush_and_fua_arrive_where_the_data_goes(boot, new_disk):
     """And a move is in order: its data, a flush, only then metadata, and that flushed, too."""
     main, spare, main_log, spare_log = (new_disk(size) for size in ("8M", "8M", "64M", "64M"))
@@ -171,6 +174,7 @@ def test_flush_and_fua_arrive_where_the_data_goes(boot, new_disk):
     assert all(not entry.sectors or entry.sectors % 8 == 0 for entry in after)
 
 
+@pytest.mark.every_kernel
 def test_nowait_never_waits_and_is_never_taken_for_a_bad_sector(boot, new_disk):
     disk, spare = new_disk("64M"), new_disk("16M")
     vm = boot(disk, spare)
@@ -311,6 +315,7 @@ def test_read_only_means_nothing_is_written(boot, new_disk):
     assert [counted(disk)["writes"] for disk in (main, spare)] == writes
 
 
+@pytest.mark.every_kernel
 def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
     main, spare = new_disk("8M", bus="virtio"), new_disk("8M")
     vm = boot(main, spare)

@@ -132,6 +132,7 @@ def test_the_table_s_line_makes_the_same_set_again(boot, new_disk):
                 pass
 
 
+@pytest.mark.every_kernel
 def test_sysfs_says_the_same_as_the_status(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     vm = boot(main, spare)

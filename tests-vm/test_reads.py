@@ -67,6 +67,7 @@ def test_exactly_the_unreadable_sectors_fail_and_are_pending(boot, new_disk, bus
         assert dev.status().pending == 4
 
 
+@pytest.mark.every_kernel
 def test_the_next_write_mends_or_moves(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     vm = boot(main, spare)

@@ -66,7 +66,6 @@ def test_partitions_stay_within_their_bounds(boot, new_disk):
         assert rest.split() == ["0", "0"]
 
 
-@pytest.mark.every_kernel
 def test_a_4k_disk_moves_whole_blocks(boot, new_disk):
     main, spare = new_disk("64M", block_size=4096), new_disk("16M", block_size=4096)
     main.bad_sectors(1003, kind="io")
@@ -201,7 +200,6 @@ def test_a_suspend_ends_a_move(boot, new_disk):
         assert dev.status().remapped == moved + 8
 
 
-@pytest.mark.every_kernel
 def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
     main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("1M")
     small = new_disk("64K")

@@ -58,8 +58,7 @@ def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND, kernel=None):
                  guest_program("agent"),
                  *(part for place in sorted(files) for part in (place, files[place])))
     return Boot(kernel.kernel, cached(
-        "initramfs", key, lambda path: _build(path, tree, kernel, files, modules, at_hand)),
-                in_turns=kernel is not tree)
+        "initramfs", key, lambda path: _build(path, tree, kernel, files, modules, at_hand)))
 
 
 def _build(path, tree, kernel, files, modules, at_hand):
