@@ -23,6 +23,7 @@ help:
 	@echo '  check-unit       unit tests, under ASan and UBSan'
 	@echo '  fuzz-smoke       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS), seed FUZZ_SEED=$(FUZZ_SEED)'
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
+	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
 	@echo 'make dmremap     build/dmremap, static; build/dmremap.debug is the same with symbols'
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'

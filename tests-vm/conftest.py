@@ -42,6 +42,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("suite", kernels.SUITES, indirect=True)
 
 
+def pytest_collection_modifyitems(config, items):
+    """A debug kernel is for the tests of the target that is in the tree."""
+    if config.option.kernel in DEBUG_KERNELS:
+        items[:] = [item for item in items if "fast_lane" in item.fixturenames]
+
+
 @pytest.fixture(scope="session")
 def tree(request):
     """A Debian system as a folder."""
