@@ -285,7 +285,7 @@ def test_what_cannot_be_a_set_is_refused(boot, new_disk):
         assert sectors.write(dev, [4096])
         with pytest.raises(CommandFailed):
             dev.message("remap 4095 2")
-    refused(f"0 16384 {both}\n", "Length is not the one of the set")
+    refused(f"0 16384 {both}\n", "the set has 4096 sectors")
 
 
 def test_read_only_means_nothing_is_written(boot, new_disk):
