@@ -117,8 +117,8 @@ def test_a_mirror_keeps_both_its_sets(boot_with_tools, new_disk):
         assert "[UU]" in vm.run("cat /proc/mdstat")
         for dev in first, second:
             assert (dev.status().remapped > 0, dev.status().pending) == (True, 0)
-        tools.run("umount /mnt; e2fsck -fn /dev/md0; mount /dev/md0 /mnt; diff -r --no-dereference /usr/sbin"
-                  " /mnt/sbin; umount /mnt; mdadm --quiet --stop /dev/md0")
+        tools.run("umount /mnt; e2fsck -fn /dev/md0; mount /dev/md0 /mnt;"
+                  "diff -r --no-dereference /usr/sbin /mnt/sbin; umount /mnt; mdadm --quiet --stop /dev/md0")
 
 
 FILESYSTEMS = {"ext4": ("mkfs.ext4 -q", "e2fsck -fn"),

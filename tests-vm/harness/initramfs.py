@@ -16,7 +16,8 @@ PROGRAMS = ("bin/dash", "sbin/dmsetup", "bin/dd", "sbin/blockdev", "sbin/blkid",
             "sbin/mkfs.ext4", "sbin/e2fsck", "bin/sync", "usr/bin/cmp", "usr/bin/sha256sum")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "ext4", "crc32c_generic")
 AT_HAND = ("nvme", "scsi_debug", "null_blk", "dm-flakey", "dm-delay", "dm-log-writes", "loop",
-           "brd", "dm-crypt", "dm-integrity", "nbd", "xxhash_generic", "libcrc32c", "crc32c_cryptoapi")
+           "brd", "dm-crypt", "dm-integrity", "nbd", "xxhash_generic", "libcrc32c",
+           "crc32c_cryptoapi")
 
 INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/busybox

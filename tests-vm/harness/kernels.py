@@ -14,7 +14,7 @@ SUITES = ("bookworm", "trixie", "forky")
 
 
 def lane(tree, suite, files=(), **options):
-    """The fast lane with dm-remap: the tree's programs, and its own kernel if that is bookworm's."""
+    """The fast lane with dm-remap: the tree's programs, and its own kernel for bookworm."""
     if suite == "bookworm":
         return fast_lane(tree, {**dict(files), **products(tree)}, **options)
     other = kernel(suite)

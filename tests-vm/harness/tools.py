@@ -7,8 +7,8 @@ from .cache import cached, digest, execute
 from .debian import unpacked
 from .disk import Disk
 
-PACKAGES = ("dash", "coreutils", "grep", "sed", "findutils", "diffutils", "mawk", "mount", "util-linux",
-            "dmsetup", "fdisk", "kpartx", "cryptsetup-bin", "lvm2", "mdadm", "fio",
+PACKAGES = ("dash", "coreutils", "grep", "sed", "findutils", "diffutils", "mawk", "mount",
+            "util-linux", "dmsetup", "fdisk", "kpartx", "cryptsetup-bin", "lvm2", "mdadm", "fio",
             "e2fsprogs", "xfsprogs", "btrfs-progs")
 PLACE = "/root/tools"
 
