@@ -313,8 +313,8 @@ struct dmr_batch {
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
 /*
  * Enter a range, inside one region of the map, whose data is on the spare. @again: it is one block,
- * which was on the spare before. The batch is unchanged if this fails: -ENOMEM, or as
- * dmr_store_reserve() and dmr_store_replace().
+ * which was on the spare before. The batch is unchanged if this fails, but that the range would be
+ * refused with the others: -ENOMEM, or as dmr_store_reserve() and dmr_store_replace().
  */
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again);
 /*

@@ -33,6 +33,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "every_kernel: test on the kernels of all suites")
+    config.addinivalue_line("markers", "faults: needs a kernel that injects them: --kernel=debug")
 
 
 def pytest_generate_tests(metafunc):
@@ -43,9 +44,11 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """A debug kernel is for the tests of the target that is in the tree."""
-    if config.option.kernel in DEBUG_KERNELS:
-        items[:] = [item for item in items if "fast_lane" in item.fixturenames]
+    """A debug kernel is for the tests of the target that is in the tree, and some are for it alone."""
+    kernel = config.option.kernel
+    items[:] = [item for item in items
+                if (kernel not in DEBUG_KERNELS or "fast_lane" in item.fixturenames)
+                and (kernel == "debug" or not item.get_closest_marker("faults"))]
 
 
 @pytest.fixture(scope="session")

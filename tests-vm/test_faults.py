@@ -14,6 +14,8 @@ from harness.faults import ALLOCATIONS, REQUESTS, Faults
 from harness.oracle import Oracle
 from harness.remap import Remap
 
+pytestmark = pytest.mark.faults
+
 MOVED = range(100, 164)
 WRITTEN = range(0, 1024)
 
@@ -37,12 +39,6 @@ IOCTLS = {
     "first resume": (f"{CREATE} && {RELOAD} && {BLANK}", "resume",
                      f"dmsetup resume r0 && dmsetup status r0 | grep -q ' rw ' && {RELOAD} && {BLANK}"),
 }
-
-
-@pytest.fixture(autouse=True)
-def only_on_the_debug_kernel(request):
-    if request.config.getoption("kernel") != "debug":
-        pytest.skip("needs a kernel that injects faults: make check-debug")
 
 
 def meet_failures(fault, ioctl, names):
