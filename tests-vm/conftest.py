@@ -46,9 +46,11 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     """A debug kernel is for the tests of the target that is in the tree, and some are for it alone."""
     kernel = config.option.kernel
-    items[:] = [item for item in items
-                if (kernel not in DEBUG_KERNELS or "fast_lane" in item.fixturenames)
-                and (kernel == "debug" or not item.get_closest_marker("faults"))]
+    left_out = [item for item in items
+                if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
+                or (kernel != "debug" and item.get_closest_marker("faults"))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
