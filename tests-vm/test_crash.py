@@ -147,7 +147,7 @@ def lane_without(tree, tmp_path, file, flush):
 
 @pytest.mark.parametrize("file, flush", [
     ("store_io.c", "blkdev_issue_flush(s->bdev)"),
-    ("relocate.c", "blkdev_issue_flush(t->spare->bdev)"),
+    ("batch.c", "blkdev_issue_flush(t->spare->bdev)"),
 ], ids=["metadata", "data"])
 def test_the_campaign_sees_a_missing_flush(tree, disks, seed, tmp_path, file, flush):
     lane = lane_without(tree, tmp_path, file, flush)
