@@ -96,9 +96,7 @@ static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen
 
 	DMEMIT("%s", ""); /* also if there are none */
 	for (sector = 0; sector < t->ti->len; sector += place.run) {
-		rcu_read_lock();
-		dmr_lookup(&t->extents, sector, t->ti->len - sector, &place);
-		rcu_read_unlock();
+		place = dmr_locate(&t->extents, sector, t->ti->len - sector);
 		if (place.pending)
 			DMEMIT("%llu %llu\n", (unsigned long long)sector,
 			       (unsigned long long)place.run);

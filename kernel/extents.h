@@ -90,6 +90,18 @@ static inline void dmr_lookup(const struct dmr_extents *x, sector_t sector, sect
  */
 void dmr_extents_replace(struct dmr_extents *x, struct dmr_extents *with);
 
+/* dmr_lookup() for one who may sleep: what it says can be out of date at once. */
+static inline struct dmr_place dmr_locate(const struct dmr_extents *x, sector_t sector,
+					  sector_t count)
+{
+	struct dmr_place place;
+
+	rcu_read_lock();
+	dmr_lookup(x, sector, count, &place);
+	rcu_read_unlock();
+	return place;
+}
+
 /* Changes that are not visible yet. Used by one writer at a time. */
 struct dmr_update {
 	struct dmr_extents *extents;

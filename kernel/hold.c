@@ -41,8 +41,7 @@ bool dmr_held(struct dmr_target *t, struct bio *bio)
 	const struct dmr_range *r;
 	sector_t cut = end;
 
-	list_for_each_entry_rcu(r, &t->holds, list)
-	{
+	list_for_each_entry_rcu(r, &t->holds, list) {
 		if (r->start >= end || r->end <= start)
 			continue;
 		if (r->start <= start) {

@@ -104,12 +104,10 @@ static int move_run(struct dmr_target *t, sector_t sector, sector_t count)
 /* One run. What is left is done in further steps, also behind sectors that cannot be read. */
 static int step(struct dmr_target *t, struct dmr_errand *e, bool rescue)
 {
-	struct dmr_place place;
+	const struct dmr_place place =
+		dmr_locate(&t->extents, e->sector, min_t(sector_t, e->count, DMR_MOVE_SECTORS));
 	int r = 0;
 
-	rcu_read_lock();
-	dmr_lookup(&t->extents, e->sector, min_t(sector_t, e->count, DMR_MOVE_SECTORS), &place);
-	rcu_read_unlock();
 	if (!place.on_spare && rescue && !dmr_guard_read(t, place.run))
 		return -EBUSY;
 	if (!place.on_spare)

@@ -15,11 +15,8 @@
 
 #include "target.h"
 
-/* Pieces in which a failed write is sent again before single blocks are tried. */
-#define PIECE_SECTORS 64
-
 /* Pages of a piece. The mover's first ones are compared with those behind them. */
-#define PIECE_PAGES (PIECE_SECTORS / DMR_BLOCK_SECTORS)
+#define PIECE_PAGES (DMR_PIECE_SECTORS / DMR_BLOCK_SECTORS)
 
 /* Put one logical block of @bio on the spare; @again: from another place there. */
 static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t offset, bool again)
@@ -39,8 +36,8 @@ static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t of
 static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t offset,
 				const struct dmr_place *place)
 {
-	struct block_device *bdev = place->on_spare ? t->spare->bdev : t->main->bdev;
-	blk_status_t status = dmr_piece(t, bio, offset, place->run, bdev, place->sector);
+	blk_status_t status =
+		dmr_piece(t, bio, offset, place->run, dmr_holder(t, place), place->sector);
 
 	if (status)
 		return status;
@@ -157,7 +154,7 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 	for (offset = 0; offset < sectors && !status; offset += place.run) {
 		dmr_update_lookup(&b->update, start + offset,
 				  discard ? sectors - offset
-					  : min_t(sector_t, sectors - offset, PIECE_SECTORS),
+					  : min_t(sector_t, sectors - offset, DMR_PIECE_SECTORS),
 				  &place);
 		status = write_run(b, bio, offset, &place);
 	}

@@ -11,9 +11,6 @@
 
 #include "target.h"
 
-/* Pieces in which a failed read is sent again before single blocks are tried. */
-#define PIECE_SECTORS 64
-
 /* A read is not tried for longer than this; what was not tried fails, and is not pending. */
 #define PATIENCE (10 * HZ)
 
@@ -41,22 +38,10 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio)
 	return is_unreadable(status) && !(bio->bi_opf & REQ_RAHEAD);
 }
 
-static struct dmr_place locate(struct dmr_target *t, sector_t sector, sector_t count)
-{
-	struct dmr_place place;
-
-	rcu_read_lock();
-	dmr_lookup(&t->extents, sector, count, &place);
-	rcu_read_unlock();
-	return place;
-}
-
 static blk_status_t read_place(struct attempt *a, sector_t offset, const struct dmr_place *place)
 {
-	struct dmr_target *t = a->target;
-
-	return dmr_piece(t, a->bio, offset, place->run,
-			 place->on_spare ? t->spare->bdev : t->main->bdev, place->sector);
+	return dmr_piece(a->target, a->bio, offset, place->run, dmr_holder(a->target, place),
+			 place->sector);
 }
 
 /* To move, some time soon, what was read with trouble. NULL if there is no memory for it. */
@@ -82,7 +67,7 @@ static bool read_block(struct attempt *a, sector_t offset)
 {
 	struct dmr_target *t = a->target;
 	const sector_t sector = a->bio->bi_iter.bi_sector + offset;
-	struct dmr_place place = locate(t, sector, t->unit);
+	struct dmr_place place = dmr_locate(&t->extents, sector, t->unit);
 	blk_status_t status = read_place(a, offset, &place);
 
 	if (!status) {
@@ -132,8 +117,8 @@ static void reread(struct attempt *a)
 			a->status = a->status ? a->status : BLK_STS_IOERR;
 			break;
 		}
-		place = locate(t, bio->bi_iter.bi_sector + offset,
-			       min_t(sector_t, sectors - offset, PIECE_SECTORS));
+		place = dmr_locate(&t->extents, bio->bi_iter.bi_sector + offset,
+				   min_t(sector_t, sectors - offset, DMR_PIECE_SECTORS));
 		if (!read_place(a, offset, &place)) {
 			a->any = true;
 			continue;

@@ -15,14 +15,6 @@ int dmr_save(struct dmr_target *t, struct dmr_errand *e)
 	return dmr_store_save(&t->store);
 }
 
-static void locate(const struct dmr_extents *x, sector_t sector, sector_t count,
-		   struct dmr_place *place)
-{
-	rcu_read_lock();
-	dmr_lookup(x, sector, count, place);
-	rcu_read_unlock();
-}
-
 /* True if a failed commit may have moved all of the range. */
 static bool in_question(struct dmr_target *t, sector_t sector, sector_t count)
 {
@@ -41,8 +33,8 @@ static bool agree(struct dmr_target *t, const struct dmr_extents *fresh)
 	sector_t sector;
 
 	for (sector = 0; sector < t->ti->len; sector += new.run) {
-		locate(&t->extents, sector, t->ti->len - sector, &old);
-		locate(fresh, sector, old.run, &new);
+		old = dmr_locate(&t->extents, sector, t->ti->len - sector);
+		new = dmr_locate(fresh, sector, old.run);
 		if ((old.on_spare != new.on_spare || old.sector != new.sector) &&
 		    !in_question(t, sector, new.run))
 			return false;
@@ -60,8 +52,8 @@ static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 
 	dmr_update_begin(&u, fresh);
 	for (sector = 0; sector < t->ti->len && !r; sector += new.run) {
-		locate(&t->extents, sector, t->ti->len - sector, &old);
-		locate(fresh, sector, old.run, &new);
+		old = dmr_locate(&t->extents, sector, t->ti->len - sector);
+		new = dmr_locate(fresh, sector, old.run);
 		if (old.pending && !new.on_spare)
 			r = dmr_update_set(&u, sector, DMR_PENDING, new.run);
 	}

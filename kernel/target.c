@@ -18,7 +18,7 @@
 
 static void redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place *place)
 {
-	bio_set_dev(bio, place->on_spare ? t->spare->bdev : t->main->bdev);
+	bio_set_dev(bio, dmr_holder(t, place));
 	bio->bi_iter.bi_sector = place->sector;
 }
 

@@ -136,6 +136,13 @@ struct dmr_target {
 	bool reported_pending;
 };
 
+/* The device that @place is on. */
+static inline struct block_device *dmr_holder(const struct dmr_target *t,
+					      const struct dmr_place *place)
+{
+	return place->on_spare ? t->spare->bdev : t->main->bdev;
+}
+
 /* target.c */
 
 /*
@@ -214,6 +221,9 @@ static inline void dmr_writer_end(struct dmr_target *t, struct dmr_io *io)
 }
 
 /* piece.c: parts of a bio, and of pages, sent and waited for. */
+
+/* Pieces in which a failed bio is sent again before single blocks are tried. */
+#define DMR_PIECE_SECTORS 64
 
 /* True if a write that ended with @status may have met a bad sector. */
 bool dmr_is_suspect(blk_status_t status);

@@ -17,7 +17,7 @@ import pytest
 
 from harness import paths
 from harness.ackwriter import GUEST_PATH, AckWriter, mark_disk
-from harness.assembler import dmremap, examine
+from harness.assembler import assembled, dmremap, examine
 from harness.cache import execute, guest_program
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
@@ -29,16 +29,6 @@ BAD_SECTORS = 60
 LONGEST = 150  # operations until a cut
 WRITTEN_BEFORE = 150  # writes: most of the area then holds something to lose
 SECTOR = 512
-
-
-def assembled(main, spare):
-    """Turns an image of the main into what the set would show."""
-    for extent in examine(spare)["extents"]:
-        with open(spare, "rb") as source, open(main, "r+b") as target:
-            source.seek(extent["spare_sector"] * SECTOR)
-            target.seek(extent["main_sector"] * SECTOR)
-            target.write(source.read(extent["sectors"] * SECTOR))
-    return main
 
 
 def lost_in_state(writer, state):

@@ -5,6 +5,7 @@ import json
 import subprocess
 
 from . import paths
+from .disk import SECTOR
 
 
 def dmremap(*argv, check=None):
@@ -20,3 +21,13 @@ def dmremap(*argv, check=None):
 def examine(image):
     """What it finds on a spare's image."""
     return json.loads(dmremap("examine", image, "--json").stdout)
+
+
+def assembled(main, spare):
+    """Turns an image of the main into what the set would show."""
+    for extent in examine(spare)["extents"]:
+        with open(spare, "rb") as source, open(main, "r+b") as target:
+            source.seek(extent["spare_sector"] * SECTOR)
+            target.seek(extent["main_sector"] * SECTOR)
+            target.write(source.read(extent["sectors"] * SECTOR))
+    return main

@@ -4,7 +4,8 @@
 import subprocess
 from typing import NamedTuple
 
-from .assembler import dmremap, examine
+from . import assembler
+from .assembler import dmremap
 from .cache import guest_program
 from .disk import SECTOR, size_in_bytes
 from .errors import GuestError, TimedOut
@@ -101,12 +102,7 @@ def _failure(line):
 def assembled(main, spare):
     """Turns an image of the main into what the set shows once its spare has been mended."""
     assert dmremap("repair", spare).returncode in (0, 1)
-    for extent in examine(spare)["extents"]:
-        with open(spare, "rb") as source, open(main, "r+b") as target:
-            source.seek(extent["spare_sector"] * SECTOR)
-            target.seek(extent["main_sector"] * SECTOR)
-            target.write(source.read(extent["sectors"] * SECTOR))
-    return main
+    return assembler.assembled(main, spare)
 
 
 def assert_check(spare, statuses):
