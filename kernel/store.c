@@ -96,12 +96,19 @@ static unsigned int half(const struct dmr_store *s)
 	return dmr_store_valid_copies(s) / 2;
 }
 
-static int write_super(struct dmr_store *s, u8 copies)
+/*
+ * A wave of the changed table blocks, which are none between two commits, to @tables and of the
+ * superblock to @supers.
+ */
+static int write_wave(struct dmr_store *s, u8 tables, u8 supers)
 {
 	struct dmr_wave w;
+	u32 i;
 
 	dmr_wave_begin(&w, s);
-	dmr_wave_write(&w, copies, 0, s->super);
+	for (i = s->dirty; tables && i <= s->fill; i++)
+		dmr_wave_write(&w, tables, i + 1, s->table[i]);
+	dmr_wave_write(&w, supers, 0, s->super);
 	return dmr_wave_end(&w);
 }
 
@@ -119,19 +126,19 @@ static int enough_copies(const struct dmr_store *s)
 }
 
 /*
- * Write the superblock to the good copies that do not have it yet; @done have. While nobody
- * has it at most half of them are written at once.
+ * Write the superblock to all good copies, and the changed table blocks to those not in @lead, which
+ * have them. While nobody has the superblock, half of the copies at most are written at once: those
+ * of @lead, as long as there are any.
  */
-static int publish_super(struct dmr_store *s, u8 done)
+static int publish(struct dmr_store *s, u8 lead)
 {
 	int r = enough_copies(s);
+	u8 done = 0, next;
 
-	while (!r && good_copies(s) & ~done) {
-		u8 next = good_copies(s) & ~done;
-
+	while (!r && (next = good_copies(s) & ~done)) {
 		if (!(done & good_copies(s)))
-			next = lowest(next, half(s));
-		r = write_super(s, next);
+			next = lowest(next & lead ? next & lead : next, half(s));
+		r = write_wave(s, next & ~lead, next);
 		if (!r)
 			r = enough_copies(s);
 		done |= next;
@@ -143,7 +150,7 @@ int dmr_super_commit(struct dmr_store *s)
 {
 	WRITE_ONCE(s->generation, s->generation + 1);
 	seal_super(s, s->generation);
-	return publish_super(s, 0);
+	return publish(s, ALL_COPIES);
 }
 
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
@@ -171,17 +178,6 @@ no_memory:
 		dmr_block_free(table[i]);
 	kvfree(table);
 	return -ENOMEM;
-}
-
-static int write_tables(struct dmr_store *s, u32 from, u32 to, u8 copies)
-{
-	struct dmr_wave w;
-	u32 i;
-
-	dmr_wave_begin(&w, s);
-	for (i = from; i < to; i++)
-		dmr_wave_write(&w, copies, i + 1, s->table[i]);
-	return dmr_wave_end(&w);
 }
 
 /*
@@ -213,7 +209,7 @@ int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 		r = write_new_tables(s, 0, 1, ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
-	return r ? r : publish_super(s, 0);
+	return r ? r : publish(s, ALL_COPIES);
 }
 
 /*
@@ -348,7 +344,7 @@ static int write_lead(struct dmr_store *s, u8 *lead)
 	while (!r && hweight8(*lead) < DMR_SAFE_COPIES) {
 		u8 next = lowest(good_copies(s) & ~*lead, *lead ? 1 : half(s));
 
-		r = write_tables(s, s->dirty, s->fill + 1, next);
+		r = write_wave(s, next, 0);
 		if (!r)
 			r = enough_copies(s);
 		*lead = (*lead | next) & good_copies(s);
@@ -359,19 +355,18 @@ static int write_lead(struct dmr_store *s, u8 *lead)
 /*
  * The data of every remap that is entered here is stable on the spare before this is called.
  *
- *   wave 1: table blocks to two copies                               flush
- *   wave 2: superblock to these two, table blocks to the others      flush
- *   wave 3: superblock to the others                                 flush
+ *   wave 1: table blocks to two copies, the lead        flush
+ *   wave 2: superblock to these                         flush
+ *   wave 3: both to the other copies                    flush
  *
- * With only two or three good copies left, wave 1 goes to one after the other and wave 2 writes one
- * superblock: a wave may tear all that it writes.
+ * With only two or three good copies left, wave 1 goes to one after the other and wave 2 to the first
+ * of them only: a wave may tear all that it writes.
  *
- * A crash in wave 1 may tear both, but the others hold the old version of every block. In wave
- * 2 the new table blocks are stable in two copies, and the old superblock in the others; a load
- * adopts blocks newer than its superblock, which verifies what they replaced. In
- * wave 3 two copies are wholly new. So at each instant a good instance is left of every
- * block of the newest version of which anybody was told, and nobody was told of a version
- * before all of this is done.
+ * A crash in wave 1 or 2 leaves the others as they were, with the old version of every block. In
+ * wave 2 the new table blocks are stable in the lead; a load adopts blocks newer than its superblock,
+ * which verifies what they replaced. In wave 3 the lead is wholly new. So at each instant there is a
+ * copy (two, of four or five good ones) that needs no other to tell the newest version of which
+ * anybody was told, and nobody was told of a version before all of this is done.
  *
  * After an error it is not known what a load will find. The store commits nothing more and its
  * owner must acknowledge no further write: one that went to main could be hidden by an entry
@@ -379,9 +374,7 @@ static int write_lead(struct dmr_store *s, u8 *lead)
  */
 int dmr_store_commit(struct dmr_store *s)
 {
-	u8 lead, first;
-	struct dmr_wave w;
-	u32 i;
+	u8 lead;
 	int r;
 
 	if (s->failed)
@@ -392,27 +385,17 @@ int dmr_store_commit(struct dmr_store *s)
 	WRITE_ONCE(s->generation, s->generation + 1);
 	seal_tables(s, s->generation);
 	r = write_lead(s, &lead);
-	if (r)
-		goto failed;
-
-	seal_super(s, s->generation);
-	first = lowest(lead, half(s));
-	dmr_wave_begin(&w, s);
-	dmr_wave_write(&w, first, 0, s->super);
-	for (i = s->dirty; i <= s->fill; i++)
-		dmr_wave_write(&w, good_copies(s) & ~lead, i + 1, s->table[i]);
-	r = dmr_wave_end(&w);
-	if (!r)
-		r = publish_super(s, first);
-	if (r)
-		goto failed;
+	if (!r) {
+		seal_super(s, s->generation);
+		r = publish(s, lead);
+	}
+	if (r) {
+		DMERR("%pg: commit of generation %llu failed (%d)", s->bdev, s->generation, r);
+		s->failed = true;
+		return r;
+	}
 	s->dirty = DMR_CLEAN;
 	return 0;
-
-failed:
-	DMERR("%pg: commit of generation %llu failed (%d)", s->bdev, s->generation, r);
-	s->failed = true;
-	return r;
 }
 
 int dmr_store_save(struct dmr_store *s)

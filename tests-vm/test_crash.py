@@ -10,6 +10,7 @@ cut itself leaves is booted.
 import shutil
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,8 @@ from harness import paths
 from harness.ackwriter import GUEST_PATH, AckWriter, mark_disk
 from harness.assembler import assembled, dmremap, examine
 from harness.cache import execute, guest_program
+from harness.copies import Copies
+from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.remap import Remap
@@ -28,6 +31,7 @@ AREA = 1 << 20
 BAD_SECTORS = 60
 LONGEST = 150  # operations until a cut
 WRITTEN_BEFORE = 150  # writes: most of the area then holds something to lose
+STATES = 20  # of each operation of a commit
 SECTOR = 512
 
 
@@ -121,6 +125,43 @@ def test_nothing_acknowledged_is_lost(fast_lane, disks, seed, tmp_path):
     campaign = Campaign(fast_lane, disks, seed, tmp_path)
     assert campaign.run() == ""
     print(f"{CUTS} cuts, {campaign.judged} states judged")
+
+
+def that_would_do_alone(spare, moved):
+    """The number of copies that each lead to all that was moved, were the others lost."""
+    alone = [{extent["main_sector"] for extent in found["extents"]}
+             for found in Copies.of(spare).each_alone() if found["verdict"] == "repairable"]
+    return sum(moved <= extents for extents in alone)
+
+
+@pytest.mark.parametrize("bad", [(), (0,), (2, 4), (1, 2, 4)], ids=str)
+def test_copies_are_left_whole_at_every_instant_of_a_commit(fast_lane, new_disk, seed, tmp_path,
+                                                            bad):
+    """A cut while the table is written does not make it depend on several copies at once."""
+    random = Random(seed)
+    main, spare = new_disk("8M"), new_disk("8M")
+    moved, found = {0}, Counter()
+
+    def judge_states():
+        for _ in range(STATES):
+            state = vm.after_power_loss(random.getrandbits(32), tmp_path)[spare]
+            found[that_would_do_alone(Disk(state), moved)] += 1
+
+    with Machine(fast_lane, [main, spare], powerloss=True, append="loglevel=3") as vm:
+        vm.boot()
+        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+        copies = Copies.of(spare)
+        with Remap(vm, main, spare) as dev:
+            for copy in bad:
+                spare.bad_sectors(copies[copy].offset // SECTOR, kind="io")
+            dev.message("remap 0 1")
+            vm.cut_after(1 << 40, each=judge_states)
+            for sector in (100, 200, 300):
+                dev.message(f"remap {sector} 1")
+                moved.add(sector)
+        vm.shutdown()
+    print(found)
+    assert min(found) >= (2 if len(bad) < 2 else 1)
 
 
 def lane_without(tree, tmp_path, file, flush):

@@ -13,6 +13,7 @@ class Copies:
 
     def __init__(self, disk, ranges):
         """`ranges` are pairs of offset and length in bytes, one for each copy."""
+        self._disk = disk
         self._copies = [Copy(disk, offset, length) for offset, length in ranges]
 
     @classmethod
@@ -32,6 +33,19 @@ class Copies:
     def __len__(self):
         return len(self._copies)
 
+    def each_alone(self):
+        """What `dmremap examine` would find if nothing were left of the other four, one for each."""
+        kept = [copy.read() for copy in self._copies]
+        found = []
+        for number, survivor in enumerate(self._copies):
+            for copy in self._copies:
+                copy.write(bytes(copy.length))
+            survivor.write(kept[number])
+            found.append(examine(self._disk.path))
+        for copy, data in zip(self._copies, kept):
+            copy.write(data)
+        return found
+
 
 class Copy:
     def __init__(self, disk, offset, length):
@@ -42,6 +56,12 @@ class Copy:
     @property
     def blocks(self):
         return range(self.length // BLOCK)
+
+    def read(self):
+        return self._disk.read_at(self.offset, self.length)
+
+    def write(self, data):
+        self._disk.write_at(self.offset, data)
 
     def corrupt(self, how="zero", seed=0, block=None, before=None):
         """
