@@ -394,13 +394,16 @@ int activate_pending(const char *name, struct ranges *pending)
 	return err;
 }
 
-int activate_move(const char *name, uint64_t sector, uint64_t sectors)
+int activate_move(const char *name, const struct range *range, size_t count)
 {
-	char text[64], *answer;
-	int err;
+	char text[sizeof("remap") + ACTIVATE_MOVES * sizeof(" 18446744073709551615") * 2], *answer;
+	int length = snprintf(text, sizeof(text), "remap"), err;
 
-	snprintf(text, sizeof(text), "remap %" PRIu64 " %" PRIu64, sector, sectors);
+	for (size_t i = 0; i < count; i++)
+		length += snprintf(text + length, sizeof(text) - length, " %" PRIu64 " %" PRIu64,
+				   range[i].start, range[i].sectors);
 	err = send_message(name, text, &answer);
+	log_debug("%s: %s", text, strerror(-err));
 	free(answer);
 	return err;
 }

@@ -66,11 +66,14 @@ int activate_status(const struct active_set *set, struct active_status *status);
 /* Ask which sectors are pending; release @pending in any case. Returns 0 or a negative errno. */
 int activate_pending(const char *name, struct ranges *pending);
 
+#define ACTIVATE_MOVES 32 /* ranges that the target moves with one commit */
+
 /*
- * Have [@sector, @sector + @sectors), whole logical blocks, moved to the spare. Returns 0, -EIO if
- * not all of it is there now, or another negative errno if there is no point in going on.
+ * Have @count ranges, at most ACTIVATE_MOVES, of whole logical blocks, ascending, moved to the spare.
+ * Returns 0, -EIO if not all of it is there now, or another negative errno if there is no point in
+ * going on.
  */
-int activate_move(const char *name, uint64_t sector, uint64_t sectors);
+int activate_move(const char *name, const struct range *range, size_t count);
 
 /* Take apart the target's answer to "pending". False if it is not one. */
 bool activate_parse_pending(const char *answer, struct ranges *pending);

@@ -15,7 +15,7 @@
  * Moved by one message, which cannot be interrupted: on a disk that tries for seconds to read a bad
  * sector it already takes minutes. The target itself commits no more at once.
  */
-#define STEP_SECTORS 256
+#define MESSAGE_SECTORS 256
 
 /* What there is to do, and what came of it. */
 struct job {
@@ -94,26 +94,42 @@ static void show_progress(const struct job *j, uint64_t total)
 	last = percent;
 }
 
-/* Ask for each part of .todo, up to an error that speaks of more than that part. */
+/* What of .todo, from @range and @from in it on, goes with one message. Returns how many ranges. */
+static size_t next_message(const struct job *j, size_t *range, uint64_t *from,
+			   struct range message[ACTIVATE_MOVES])
+{
+	uint64_t room = MESSAGE_SECTORS;
+	size_t n = 0;
+
+	while (*range < j->todo.count && n < ACTIVATE_MOVES && room) {
+		const struct range *r = &j->todo.range[*range];
+		uint64_t left = r->sectors - *from, sectors = left < room ? left : room;
+
+		message[n++] = (struct range){r->start + *from, sectors};
+		room -= sectors;
+		*from += sectors;
+		if (*from == r->sectors) {
+			++*range;
+			*from = 0;
+		}
+	}
+	return n;
+}
+
+/* Ask for all of .todo, up to an error that speaks of more than what was asked for. */
 static void ask_target(struct job *j)
 {
-	uint64_t total = ranges_sectors(&j->todo);
+	uint64_t total = ranges_sectors(&j->todo), from = 0;
+	struct range message[ACTIVATE_MOVES];
+	size_t range = 0, n;
 
-	for (size_t i = 0; i < j->todo.count && !j->err; i++) {
-		uint64_t start = j->todo.range[i].start, end = start + j->todo.range[i].sectors;
-
-		for (uint64_t next; start < end && !j->err; start = next) {
-			next = (start / STEP_SECTORS + 1) * STEP_SECTORS;
-			if (next > end)
-				next = end;
-			show_progress(j, total);
-			j->err = activate_move(j->set->name, start, next - start);
-			log_debug("remap %" PRIu64 " %" PRIu64 ": %s", start, next - start,
-				  strerror(-j->err));
-			if (j->err == -EIO)
-				j->err = 0;
-			j->done += next - start;
-		}
+	while (!j->err && (n = next_message(j, &range, &from, message))) {
+		show_progress(j, total);
+		j->err = activate_move(j->set->name, message, n);
+		if (j->err == -EIO)
+			j->err = 0;
+		for (size_t i = 0; i < n; i++)
+			j->done += message[i].sectors;
 	}
 	j->done = total;
 	if (total)

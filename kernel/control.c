@@ -49,13 +49,13 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 	}
 }
 
-static int message_remap(struct dmr_target *t, char **argv)
+/* A pair of a message: whole blocks of main behind @from. */
+static int parse_range(struct dmr_target *t, char **argv, sector_t from, struct dmr_range *r)
 {
-	struct dmr_errand e = { .run = dmr_move };
 	unsigned long long sector, count;
 
-	if (kstrtoull(argv[1], 10, &sector) || kstrtoull(argv[2], 10, &count)) {
-		DMERR("remap %s %s: not numbers", argv[1], argv[2]);
+	if (kstrtoull(argv[0], 10, &sector) || kstrtoull(argv[1], 10, &count)) {
+		DMERR("remap %s %s: not numbers", argv[0], argv[1]);
 		return -EINVAL;
 	}
 	if (!count || sector >= t->ti->len || count > t->ti->len - sector ||
@@ -64,9 +64,34 @@ static int message_remap(struct dmr_target *t, char **argv)
 		      t->main->bdev, sector, count, t->unit);
 		return -EINVAL;
 	}
-	e.sector = sector;
-	e.count = count;
-	return dmr_mover_run(t, &e);
+	if (sector < from) {
+		DMERR("%pg: remap %llu %llu: not behind the range before it", t->main->bdev, sector,
+		      count);
+		return -EINVAL;
+	}
+	r->start = sector;
+	r->end = sector + count;
+	return 0;
+}
+
+/* @pairs of a first sector and a count. */
+static int message_remap(struct dmr_target *t, char **argv, unsigned int pairs)
+{
+	struct dmr_errand *e = kzalloc(struct_size(e, range, pairs), GFP_KERNEL);
+	sector_t end = 0;
+	int r = 0;
+
+	if (!e)
+		return -ENOMEM;
+	e->run = dmr_move;
+	for (; e->ranges < pairs && !r; argv += 2) {
+		r = parse_range(t, argv, end, &e->range[e->ranges]);
+		end = e->range[e->ranges++].end;
+	}
+	if (!r)
+		r = dmr_mover_run(t, e);
+	kfree(e);
+	return r;
 }
 
 static int message_errand(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
@@ -125,8 +150,8 @@ static int message(struct dmr_target *t, unsigned int argc, char **argv, char *r
 {
 	const char *name = argv[0];
 
-	if (!strcasecmp(name, "remap") && argc == 3)
-		return message_remap(t, argv);
+	if (!strcasecmp(name, "remap") && argc >= 3 && argc % 2)
+		return message_remap(t, argv + 1, argc / 2);
 	if (!strcasecmp(name, "save") && argc == 1)
 		return message_errand(t, dmr_save);
 	if (!strcasecmp(name, "restore") && argc == 1)

@@ -53,7 +53,7 @@ static void latch(struct dmr_target *t, u8 failed, bool owed)
 	if (latched(t) && !before)
 		dmr_hold(t, &t->flush.everything);
 	else if (before && !latched(t))
-		dmr_release(&t->flush.everything);
+		dmr_release(&t->flush.everything, 1);
 }
 
 void dmr_flush_settle(struct dmr_target *t, struct bio *bio)

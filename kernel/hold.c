@@ -98,9 +98,10 @@ void dmr_drain_writers(struct dmr_target *t)
 	WRITE_ONCE(t->writers.awaited, false);
 }
 
-void dmr_release(struct dmr_range *range)
+void dmr_release(struct dmr_range *range, unsigned int count)
 {
-	list_del_rcu(&range->list);
+	while (count--)
+		list_del_rcu(&range[count].list);
 	synchronize_rcu();
 }
 

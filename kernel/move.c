@@ -5,18 +5,65 @@
  */
 #include <linux/bitmap.h>
 #include <linux/blkdev.h>
+#include <linux/jiffies.h>
 
 #include "target.h"
 
-/* Blocks of [@sector, @sector + @count) one by one to the mover's pages; a bit per bad sector. */
-static void read_blocks(struct dmr_target *t, sector_t sector, sector_t count, unsigned long *bad)
-{
-	sector_t at;
+/* A step takes no longer than this and another attempt to read: failed writes wait for it. */
+#define PATIENCE (10 * HZ)
 
-	for (at = 0; at < count; at += t->unit)
-		if (dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_READ, t->main->bdev,
-				 sector + at))
-			bitmap_set(bad, at, t->unit);
+/* What is moved with one commit: runs of main, one behind the other in the mover's pages. */
+struct move {
+	struct dmr_target *target;
+	const struct dmr_range *held; /* the runs, ascending */
+	unsigned int runs;
+	sector_t sectors; /* of all of them */
+	sector_t upto; /* what lies behind it is left to the next step */
+	unsigned long began; /* jiffies */
+	bool any; /* something could be read */
+	DECLARE_BITMAP(bad, DMR_MOVE_SECTORS); /* could not, by its place in the pages */
+};
+
+/* One block is tried in any case. */
+static bool impatient(const struct move *m, sector_t sector)
+{
+	return sector > m->held->start && (READ_ONCE(m->target->mover.stopped) ||
+					   time_after(jiffies, m->began + PATIENCE));
+}
+
+/* Blocks of a run one by one. */
+static void read_blocks(struct move *m, const struct dmr_range *run, sector_t at)
+{
+	struct dmr_target *t = m->target;
+	sector_t sector;
+
+	for (sector = run->start; sector < run->end; sector += t->unit, at += t->unit) {
+		if (impatient(m, sector)) {
+			m->upto = sector;
+			return;
+		}
+		if (dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_READ, t->main->bdev, sector))
+			bitmap_set(m->bad, at, t->unit);
+		else
+			m->any = true;
+	}
+}
+
+/* To the pages, from @at sectors on. -EIO if main is gone: it has no bad sectors then. */
+static int read_run(struct move *m, const struct dmr_range *run, sector_t at)
+{
+	struct dmr_target *t = m->target;
+
+	if (!dmr_transfer(t, t->mover.page, at, run->end - run->start, REQ_OP_READ, t->main->bdev,
+			  run->start)) {
+		m->any = true;
+		return 0;
+	}
+	/* Nothing that matters is in the first page as long as nothing could be read. */
+	if (!m->any && dmr_main_gone(t, t->mover.page[0]))
+		return -EIO;
+	read_blocks(m, run, at);
+	return 0;
 }
 
 /* What the mover's pages hold from @at sectors on, to as many runs of places as it takes. */
@@ -42,83 +89,118 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 	return r;
 }
 
-/* Enter what is in the mover's pages, but for what is @bad. */
-static int enter(struct dmr_batch *b, sector_t sector, sector_t count, const unsigned long *bad)
+/* Enter a run that was read to the pages from @at sectors on. */
+static int enter(struct move *m, struct dmr_batch *b, const struct dmr_range *run, sector_t at)
 {
-	sector_t at, end;
+	const sector_t end = at + min(run->end, m->upto) - run->start;
+	sector_t sector = run->start, next;
 	int r = 0;
 
-	for (at = 0; at < count && !r; at = end) {
-		if (test_bit(at, bad)) {
-			end = find_next_zero_bit(bad, count, at);
+	for (; at < end && !r; sector += next - at, at = next) {
+		if (test_bit(at, m->bad)) {
+			next = find_next_zero_bit(m->bad, end, at);
 			/* If there is no memory for it, the next read finds them again. */
-			dmr_update_set(&b->update, sector + at, DMR_PENDING, end - at);
+			dmr_update_set(&b->update, sector, DMR_PENDING, next - at);
 		} else {
-			end = find_next_bit(bad, count, at);
-			r = put_on_spare(b, sector + at, at, end - at);
+			next = find_next_bit(m->bad, end, at);
+			r = put_on_spare(b, sector, at, next - at);
 		}
 	}
 	return r;
 }
 
-/* What move_held() returns if some sectors could not be read: these are pending now. */
-#define UNREADABLE 1
-
-/* Move held sectors, in one commit. */
-static int move_held(struct dmr_target *t, sector_t sector, sector_t count)
+static int move_held(struct move *m)
 {
-	DECLARE_BITMAP(bad, DMR_MOVE_SECTORS);
+	const struct dmr_range *run, *end = m->held + m->runs;
 	struct dmr_batch b;
-	int committed, r;
+	sector_t at;
+	int r = 0, committed;
 
-	bitmap_zero(bad, DMR_MOVE_SECTORS);
-	if (dmr_transfer(t, t->mover.page, 0, count, REQ_OP_READ, t->main->bdev, sector)) {
-		/* Before each block is tried: a main that is gone has no bad sectors. */
-		if (dmr_main_gone(t, t->mover.page[0]))
-			return -EIO;
-		read_blocks(t, sector, count, bad);
+	for (run = m->held, at = 0; run < end && run->start < m->upto && !r; run++) {
+		r = read_run(m, run, at);
+		at += run->end - run->start;
 	}
-	dmr_batch_begin(&b, t);
-	r = enter(&b, sector, count, bad);
+	if (r)
+		return r;
+	dmr_batch_begin(&b, m->target);
+	for (run = m->held, at = 0; run < end && run->start < m->upto && !r; run++) {
+		r = enter(m, &b, run, at);
+		at += run->end - run->start;
+	}
 	committed = dmr_batch_end(&b);
-	if (committed || r)
-		return committed ? committed : r;
-	return bitmap_empty(bad, DMR_MOVE_SECTORS) ? 0 : UNREADABLE;
+	return committed ? committed : r;
 }
 
-/* Move a run of at most DMR_MOVE_SECTORS that is on main. */
-static int move_run(struct dmr_target *t, sector_t sector, sector_t count)
+static int hold_and_move(struct move *m)
 {
-	struct dmr_range held = { .start = sector, .end = sector + count };
+	struct dmr_target *t = m->target;
+	unsigned int i;
 	int r = dmr_store_reserve(&t->store);
 
 	if (r)
 		return r;
-	dmr_hold(t, &held);
+	for (i = 0; i < m->runs; i++)
+		dmr_hold(t, &t->mover.held[i]);
 	dmr_drain_writers(t);
-	r = move_held(t, sector, count);
-	dmr_release(&held);
+	r = move_held(m);
+	dmr_release(t->mover.held, m->runs);
 	return r;
 }
 
-/* One run. What is left is done in further steps, also behind sectors that cannot be read. */
+/* What comes next of an errand, but for what is on the spare already. -EBUSY: not now. */
+static int take_runs(struct move *m, const struct dmr_errand *e, bool rescue)
+{
+	const struct dmr_range *range = &e->range[e->next], *end = &e->range[e->ranges];
+	struct dmr_target *t = m->target;
+
+	m->upto = range->start;
+	while (m->runs < DMR_MOVE_RUNS && m->sectors < DMR_MOVE_SECTORS) {
+		struct dmr_range *run = &t->mover.held[m->runs];
+		struct dmr_place place;
+
+		if (m->upto == range->end) {
+			if (++range == end)
+				break;
+			m->upto = range->start;
+		}
+		place = dmr_locate(&t->extents, m->upto,
+				   min(range->end - m->upto, DMR_MOVE_SECTORS - m->sectors));
+		if (!place.on_spare) {
+			if (rescue && !dmr_guard_read(t, place.run))
+				return m->runs ? 0 : -EBUSY;
+			run->start = m->upto;
+			run->end = m->upto + place.run;
+			m->sectors += place.run;
+			m->runs++;
+		}
+		m->upto += place.run;
+	}
+	return 0;
+}
+
+/* True if something is left behind @upto. */
+static bool advance(struct dmr_errand *e, sector_t upto)
+{
+	while (e->next < e->ranges && e->range[e->next].end <= upto)
+		e->next++;
+	if (e->next == e->ranges)
+		return false;
+	e->range[e->next].start = max(e->range[e->next].start, upto);
+	return true;
+}
+
 static int step(struct dmr_target *t, struct dmr_errand *e, bool rescue)
 {
-	const struct dmr_place place =
-		dmr_locate(&t->extents, e->sector, min_t(sector_t, e->count, DMR_MOVE_SECTORS));
-	int r = 0;
+	struct move m = { .target = t, .held = t->mover.held, .began = jiffies };
+	int r = take_runs(&m, e, rescue);
 
-	if (!place.on_spare && rescue && !dmr_guard_read(t, place.run))
-		return -EBUSY;
-	if (!place.on_spare)
-		r = move_run(t, e->sector, place.run);
-	if (r == UNREADABLE)
-		e->result = -EIO;
-	else if (r)
+	if (!r && m.runs)
+		r = hold_and_move(&m);
+	if (r)
 		return r;
-	e->sector += place.run;
-	e->count -= place.run;
-	return e->count ? DMR_AGAIN : e->result;
+	if (!bitmap_empty(m.bad, DMR_MOVE_SECTORS))
+		e->result = -EIO;
+	return advance(e, m.upto) ? DMR_AGAIN : e->result;
 }
 
 int dmr_move(struct dmr_target *t, struct dmr_errand *e)

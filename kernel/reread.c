@@ -47,12 +47,13 @@ static blk_status_t read_place(struct attempt *a, sector_t offset, const struct 
 /* To move, some time soon, what was read with trouble. NULL if there is no memory for it. */
 static struct dmr_errand *rescue(sector_t sector, sector_t sectors)
 {
-	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO | __GFP_NOWARN);
+	struct dmr_errand *e = kzalloc(struct_size(e, range, 1), GFP_NOIO | __GFP_NOWARN);
 
 	if (e) {
 		e->run = dmr_rescue;
-		e->sector = sector;
-		e->count = sectors;
+		e->ranges = 1;
+		e->range[0].start = sector;
+		e->range[0].end = sector + sectors;
 	}
 	return e;
 }

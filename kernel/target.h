@@ -87,11 +87,14 @@ enum dmr_param {
 	DMR_PARAMS,
 };
 
+#define DMR_MOVE_RUNS 32 /* that are moved with one commit */
+
 /* relocate.c: what happens to a failed write, and all else that changes the table. */
 struct dmr_mover {
 	struct workqueue_struct *wq;
 	struct work_struct work;
 	struct page *page[32]; /* what is on its way from main to the spare */
+	struct dmr_range held[DMR_MOVE_RUNS]; /* where that is from; see move.c */
 	spinlock_t lock; /* of the following three; taken in end_io, so irqs off */
 	struct bio_list bios; /* that need it: see dmr_mover_take() */
 	struct list_head errands;
@@ -186,8 +189,8 @@ bool dmr_overlaps_hold(struct dmr_target *t, sector_t start, sector_t end);
 void dmr_hold(struct dmr_target *t, struct dmr_range *range);
 /* Return once no write that was sent before the ranges were held is in flight. Sleeps. */
 void dmr_drain_writers(struct dmr_target *t);
-/* Return once nobody looks at @range. Sleeps. */
-void dmr_release(struct dmr_range *range);
+/* Return once nobody looks at any of @count ranges. Sleeps. */
+void dmr_release(struct dmr_range *range, unsigned int count);
 /* Hold for good what a failed commit may or may not have moved; of a dmr_batch. */
 void dmr_refuse(struct dmr_target *t, struct list_head *ranges);
 /* Until the table was loaded again. */
@@ -301,10 +304,11 @@ struct dmr_errand {
 	struct completion done;
 	/* Returns .result, or DMR_AGAIN to be called again when bios that came were served. */
 	int (*run)(struct dmr_target *t, struct dmr_errand *e);
-	sector_t sector;
-	sector_t count;
 	int result;
 	bool waited_for; /* else it is freed when done */
+	unsigned int next; /* range, the first that is left to be moved */
+	unsigned int ranges;
+	struct dmr_range range[]; /* of main, ascending, apart from each other */
 };
 
 /* Run @e and return its result; -EBUSY while suspended. Sleeps until done. */
@@ -338,9 +342,9 @@ int dmr_batch_end(struct dmr_batch *b);
 /* move.c: errands */
 
 /*
- * Move [.sector, .sector + .count) of main to the spare, with its data. What was moved before
- * stays where it is. -EIO if some sectors could not be read (they stay, and are pending) or the
- * move is not safe, -ENOSPC, -EROFS, -EBUSY while suspended.
+ * Move the ranges to the spare, with their data. What was moved before stays where it is. -EIO if
+ * some sectors could not be read (they stay, and are pending) or the move is not safe, -ENOSPC,
+ * -EROFS, -EBUSY while suspended.
  */
 int dmr_move(struct dmr_target *t, struct dmr_errand *e);
 /* The same for sectors that were read with trouble, as far as the guard allows. */

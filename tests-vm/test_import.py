@@ -133,6 +133,18 @@ def test_what_ddrescue_left(active_set):
         assert_on_the_spare(vm, main, start, sectors)
 
 
+def test_a_long_list_of_single_sectors_takes_few_commits(active_set):
+    vm, main = active_set()
+    bad = range(100, SECTORS, SECTORS // 1000)
+    put(vm, "/tmp/map", map_of(main, *((sector, 1, "-") for sector in bad)))
+    before = status(vm)["generation"]
+    assert f"{len(bad)} moved" in vm.run("dmremap import home /tmp/map")
+    found = status(vm)
+    assert (found["remapped_sectors"], found["extents"]) == (len(bad), len(bad))
+    assert found["generation"] - before < len(bad) / 20
+    vm.run("cmp /dev/mapper/home /tmp/before")
+
+
 def test_sectors_named_by_hand(active_set):
     vm, main = active_set()
     assert "1 moved" in vm.run("dmremap remap home 777")

@@ -58,6 +58,7 @@ def test_every_message_and_what_it_does_not_take(boot, new_disk):
         table, status = vm.run("dmsetup table r0"), dev.status()
         for wrong in ("nonsense", "remap", "remap 1", "remap 1 1 1", "remap x 1", "remap 1 1x",
                       "remap 1 0", "remap -1 1", "remap 131072 1", "remap 131071 2",
+                      "remap 8 8 15 1", "remap 8 8 0 8", "remap 0 8 8 x",
                       f"remap {BIGGEST} 1", f"remap 1 {BIGGEST}", f"remap {BIGGEST} {BIGGEST}",
                       "save now", "restore it", "pending x", "metadata_status x",
                       "set", "set low_water", "set low_water 1 2", "set nonsense 1",

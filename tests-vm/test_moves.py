@@ -7,6 +7,7 @@ from harness import sectors
 from harness.assembler import examine
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
+from harness.sysfs import folder
 
 
 def test_a_write_does_not_wait_for_all_of_a_move(boot, new_disk):
@@ -21,6 +22,48 @@ def test_a_write_does_not_wait_for_all_of_a_move(boot, new_disk):
         vm.run("test ! -e /tmp/ended; dmsetup suspend r0; dmsetup resume r0")
         vm.wait_for("ls /tmp/ended")
         assert not sectors.read(dev, [2000000, *range(0, 100000, 5000)])
+
+
+def test_a_write_does_not_wait_for_a_disk_that_tries_for_long(boot, new_disk):
+    """Nor does a suspend: what cannot be read is given up step by step."""
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(0, count=256, on="read")
+    main.bad_sectors(2000)
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 200 {main.dev} 0 0"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        vm.run("(dmsetup message r0 0 remap 0 256; touch /tmp/ended) > /tmp/message 2>&1 &")
+        vm.wait_for(f"awk '$1 > 4' {folder(slow)}/stat | grep .")
+        assert not sectors.write(dev, [2000])
+        assert 0 < dev.status().pending < 256
+        vm.run("test ! -e /tmp/ended; dmsetup suspend r0; dmsetup resume r0")
+        vm.wait_for("ls /tmp/ended")
+        assert "busy" in vm.run("cat /tmp/message")
+        assert 0 < dev.status().pending < 256
+
+
+def test_scattered_ranges_move_with_one_commit(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    ranges = [(1000 + 4000 * n, 1 + n % 5) for n in range(32)]
+    moved = [sector for start, count in ranges for sector in range(start, start + count)]
+    pairs = " ".join(f"{start} {count}" for start, count in ranges)
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        assert not sectors.write(dev, moved, depth=32)
+        main.bad_sectors(ranges[7][0], on="read")
+        main.bad_sectors(moved[-1], on="read")
+        before = dev.status()
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            dev.message(f"remap {pairs}")
+        after = dev.status()
+        assert (after.generation, after.extents) == (before.generation + 1, len(ranges))
+        assert dev.pending() == [(ranges[7][0], 1), (moved[-1], 1)]
+        main.heal()
+        dev.message(f"remap {pairs}")
+        assert (dev.status().remapped, dev.status().pending) == (len(moved), 0)
+        sectors.write(main, moved, version=2, depth=32)
+        assert not sectors.read(dev, moved, depth=32)
 
 
 def test_pending_sectors_are_counted_right_when_writes_move_beside_them(boot, new_disk):
