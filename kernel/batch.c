@@ -43,6 +43,7 @@ int dmr_batch_end(struct dmr_batch *b)
 		 * hide what was written to main after this, so nothing is.
 		 */
 		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
+		dmr_flush_distrust(t);
 		dmr_refuse(t, &b->ranges);
 		dmr_update_drop(&b->update);
 		return r;
@@ -72,10 +73,8 @@ static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t 
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again)
 {
 	struct dmr_store *s = &b->target->store;
-	int r = dmr_store_reserve(s);
+	int r = dmr_ranges_add(&b->ranges, main, sectors);
 
-	if (!r)
-		r = dmr_ranges_add(&b->ranges, main, sectors);
 	if (r)
 		return r;
 	r = again ? replace(b, main, spare, sectors)
@@ -96,8 +95,10 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 	const sector_t cursor = s->cursor;
 	unsigned int attempt;
 	sector_t place;
-	int r;
+	int r = again ? 0 : dmr_store_reserve(s);
 
+	if (r)
+		return r;
 	for (attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
 		if (!dmr_store_writable(s))
 			return s->read_only ? -EROFS : -EIO;
@@ -109,7 +110,9 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 			continue;
 		}
 		r = dmr_batch_add(b, main, place, t->unit, again);
-		if (!r)
+		if (r)
+			dmr_store_seek(s, place);
+		else
 			DMINFO_LIMIT("%pg: sectors %llu+%u moved to %llu of %pg", t->main->bdev,
 				     (unsigned long long)main, t->unit, (unsigned long long)place,
 				     t->spare->bdev);

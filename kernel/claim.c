@@ -41,8 +41,12 @@ int dmr_claim(struct dmr_target *t)
 	list_for_each_entry(other, &live, live)
 		if (conflict(t, other))
 			r = -EBUSY;
-	if (!r && list_empty(&t->live))
+	if (!r && list_empty(&t->live)) {
+		list_for_each_entry(other, &live, live)
+			if (share_device(t, other)) /* the table before this one */
+				dmr_flush_inherit(t, other);
 		list_add(&t->live, &live);
+	}
 	mutex_unlock(&live_lock);
 	if (r)
 		DMERR("%pg, %pg: in use by another set", t->main->bdev, t->spare->bdev);

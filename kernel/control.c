@@ -2,6 +2,8 @@
 /*
  * What the target says of itself, and what it is told: status, table, messages.
  */
+#include <linux/slab.h>
+
 #include "target.h"
 
 static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
@@ -89,16 +91,19 @@ static int message_remap(struct dmr_target *t, char **argv, unsigned int pairs)
 		end = e->range[e->ranges++].end;
 	}
 	if (!r)
-		r = dmr_mover_run(t, e);
+		return dmr_mover_run(t, e);
 	kfree(e);
 	return r;
 }
 
 static int message_errand(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
 {
-	struct dmr_errand e = { .run = run };
+	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_KERNEL);
 
-	return dmr_mover_run(t, &e);
+	if (!e)
+		return -ENOMEM;
+	e->run = run;
+	return dmr_mover_run(t, e);
 }
 
 static int message_set(struct dmr_target *t, char **argv)
@@ -140,9 +145,9 @@ static void describe_metadata(struct dmr_target *t, char *result, unsigned int m
 	for (i = 0; i < DMR_COPIES; i++)
 		DMEMIT("copy %u %s at %llu\n", i, bad & 1 << i ? "bad" : "ok",
 		       s->layout.copy_sector[i]);
-	DMEMIT("extents %llu\ntable_blocks %u/%u\nfree %llu/%llu\n", READ_ONCE(s->extents),
-	       le32_to_cpu(s->super->table_blocks), s->layout.table_capacity, dmr_store_free(s),
-	       dmr_data_sectors(&s->layout));
+	DMEMIT("extents %llu\nroom %llu\ntable_blocks %u/%u\nfree %llu/%llu\n",
+	       READ_ONCE(s->extents), READ_ONCE(s->room), le32_to_cpu(s->super->table_blocks),
+	       s->layout.table_capacity, dmr_store_free(s), dmr_data_sectors(&s->layout));
 }
 
 static int message(struct dmr_target *t, unsigned int argc, char **argv, char *result,

@@ -17,7 +17,8 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
 	io->failures = READ_ONCE(t->flush.failures);
-	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed)) {
+	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&
+	    !(READ_ONCE(t->flush.failed) & 1 << SPARE)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
@@ -61,6 +62,10 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const u8 device = 1 << io->on_spare;
 
+	if (t->flush.distrusted && io->on_spare) {
+		t->flush.distrusted = false;
+		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
+	}
 	if (bio->bi_status) {
 		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
@@ -78,6 +83,23 @@ bool dmr_flush_refuses(struct dmr_target *t)
 		return false;
 	latch(t, t->flush.failed, false);
 	return true;
+}
+
+void dmr_flush_distrust(struct dmr_target *t)
+{
+	if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
+		return;
+	t->flush.distrusted = true;
+	latch(t, t->flush.failed | 1 << SPARE, true);
+}
+
+/* The data of a flush that failed may have waited for the end of a suspend. */
+void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
+{
+	if (!latched(old))
+		return;
+	t->flush.distrusted = old->flush.distrusted;
+	latch(t, t->flush.failed | old->flush.failed, true);
 }
 
 void dmr_flush_init(struct dmr_target *t)

@@ -7,13 +7,13 @@
 enum dmr_health dmr_health(const struct dmr_target *t)
 {
 	const unsigned int copies = dmr_store_valid_copies(&t->store);
-	const u64 left = dmr_store_free(&t->store);
+	const u64 left = dmr_store_free(&t->store), room = READ_ONCE(t->store.room);
 
 	/* The next sector that goes bad would be lost. */
-	if (READ_ONCE(t->store.failed) || copies < DMR_SAFE_COPIES || left < t->unit ||
+	if (READ_ONCE(t->store.failed) || copies < DMR_SAFE_COPIES || left < t->unit || !room ||
 	    dmr_guard_stops(t))
 		return DMR_HEALTH_FAILING;
-	if (copies < DMR_COPIES || left < t->param[DMR_LOW_WATER])
+	if (copies < DMR_COPIES || min(left, room * DMR_ENTRY_SECTORS) < t->param[DMR_LOW_WATER])
 		return DMR_HEALTH_DEGRADED;
 	return DMR_HEALTH_OK;
 }
@@ -44,9 +44,10 @@ void dmr_report(struct dmr_target *t)
 	if (health == t->reported && pending == t->reported_pending)
 		return;
 	if (health != t->reported)
-		DMWARN("%pg: now %s: %u/%u copies valid, %llu sectors free on %pg", t->main->bdev,
-		       dmr_health_text(health), dmr_store_valid_copies(&t->store), DMR_COPIES,
-		       dmr_store_free(&t->store), t->spare->bdev);
+		DMWARN("%pg: now %s: %u/%u copies valid, %pg has %llu sectors for %llu extents",
+		       t->main->bdev, dmr_health_text(health), dmr_store_valid_copies(&t->store),
+		       DMR_COPIES, t->spare->bdev, dmr_store_free(&t->store),
+		       READ_ONCE(t->store.room));
 	t->reported = health;
 	t->reported_pending = pending;
 	dm_table_event(t->ti->table);

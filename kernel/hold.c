@@ -100,6 +100,8 @@ void dmr_drain_writers(struct dmr_target *t)
 
 void dmr_release(struct dmr_range *range, unsigned int count)
 {
+	/* Pairs with dmr_writer_begin(): the map first, for whoever no longer finds the hold. */
+	smp_wmb();
 	while (count--)
 		list_del_rcu(&range[count].list);
 	synchronize_rcu();
@@ -119,6 +121,7 @@ void dmr_forget_refused(struct dmr_target *t)
 {
 	struct dmr_range *r, *next;
 
+	smp_wmb(); /* as in dmr_release() */
 	list_for_each_entry_safe(r, next, &t->holds, list) {
 		if (r == &t->flush.everything)
 			continue;

@@ -27,29 +27,35 @@ struct move {
 /* One block is tried in any case. */
 static bool impatient(const struct move *m, sector_t sector)
 {
-	return sector > m->held->start && (READ_ONCE(m->target->mover.stopped) ||
-					   time_after(jiffies, m->began + PATIENCE));
+	return sector > m->held->start &&
+	       (READ_ONCE(m->target->mover.stopped) || time_after(jiffies, m->began + PATIENCE));
 }
 
-/* Blocks of a run one by one. */
-static void read_blocks(struct move *m, const struct dmr_range *run, sector_t at)
+/* Blocks of a run one by one. An error if one failed for what isn't a bad sector. */
+static int read_blocks(struct move *m, const struct dmr_range *run, sector_t at)
 {
 	struct dmr_target *t = m->target;
+	blk_status_t status;
 	sector_t sector;
 
 	for (sector = run->start; sector < run->end; sector += t->unit, at += t->unit) {
 		if (impatient(m, sector)) {
 			m->upto = sector;
-			return;
+			return 0;
 		}
-		if (dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_READ, t->main->bdev, sector))
+		status = dmr_transfer(t, t->mover.page, at, t->unit, REQ_OP_READ, t->main->bdev,
+				      sector);
+		if (!status)
+			m->any = true;
+		else if (dmr_is_unreadable(status))
 			bitmap_set(m->bad, at, t->unit);
 		else
-			m->any = true;
+			return blk_status_to_errno(status);
 	}
+	return 0;
 }
 
-/* To the pages, from @at sectors on. -EIO if main is gone: it has no bad sectors then. */
+/* To the pages, from @at sectors on. As above, or -EIO if main is gone: it has no bad sectors. */
 static int read_run(struct move *m, const struct dmr_range *run, sector_t at)
 {
 	struct dmr_target *t = m->target;
@@ -62,8 +68,7 @@ static int read_run(struct move *m, const struct dmr_range *run, sector_t at)
 	/* Nothing that matters is in the first page as long as nothing could be read. */
 	if (!m->any && dmr_main_gone(t, t->mover.page[0]))
 		return -EIO;
-	read_blocks(m, run, at);
-	return 0;
+	return read_blocks(m, run, at);
 }
 
 /* What the mover's pages hold from @at sectors on, to as many runs of places as it takes. */
@@ -74,6 +79,9 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 	int r = 0;
 
 	for (; count && !r; sector += run, at += run, count -= run) {
+		r = dmr_store_reserve(&t->store);
+		if (r)
+			return r;
 		run = min_t(sector_t, count, dmr_region_left(&t->extents, sector));
 		run = dmr_store_alloc(&t->store, run, t->unit, &place);
 		if (!run)

@@ -32,11 +32,11 @@ int dmr_param_set(struct dmr_target *t, const char *name, const char *value)
 	if (p < 0 || kstrtou64(value, 10, &number))
 		return -EINVAL;
 	WRITE_ONCE(t->param[p], number);
-	WRITE_ONCE(t->chosen, t->chosen | 1 << p);
+	set_bit(p, &t->chosen);
 	return 0;
 }
 
 const char *dmr_param_chosen(const struct dmr_target *t, enum dmr_param p)
 {
-	return READ_ONCE(t->chosen) & 1 << p ? names[p] : NULL;
+	return test_bit(p, &t->chosen) ? names[p] : NULL;
 }

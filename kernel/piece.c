@@ -15,15 +15,21 @@ bool dmr_is_suspect(blk_status_t status)
 	return status == BLK_STS_MEDIUM || status == BLK_STS_IOERR || status == BLK_STS_TARGET;
 }
 
-void dmr_rewind(struct dmr_target *t, struct bio *bio)
+/* dm-integrity below says PROTECTION when a checksum does not match. */
+bool dmr_is_unreadable(blk_status_t status)
+{
+	return dmr_is_suspect(status) || status == BLK_STS_PROTECTION;
+}
+
+void dmr_rewind(struct bio *bio)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	bio->bi_iter = io->iter;
-	/* Whoever polls for it would poll another device. */
-	bio->bi_cookie = BLK_QC_T_NONE;
+	/* It is done as far as its device is concerned: nobody polls that for it any more. */
+	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE);
 	/* What is cloned from it must find its partition again: bi_sector counts from there. */
-	bio_set_dev(bio, t->main->bdev);
+	bio_clear_flag(bio, BIO_REMAPPED);
 }
 
 static blk_status_t send(struct bio *bio, sector_t sector)

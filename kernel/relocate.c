@@ -11,12 +11,20 @@
  *   end the bios                         only now is anything acknowledged
  */
 #include <linux/blkdev.h>
+#include <linux/jiffies.h>
 #include <linux/sched/mm.h>
+#include <linux/slab.h>
 
 #include "target.h"
 
 /* Pages of a piece. The mover's first ones are compared with those behind them. */
 #define PIECE_PAGES (DMR_PIECE_SECTORS / DMR_BLOCK_SECTORS)
+
+/*
+ * Blocks of a piece are not tried for longer than this, on a disk that takes long for each. What is
+ * left moves untried: others wait for the mover, too.
+ */
+#define PATIENCE (30 * HZ)
 
 /* Put one logical block of @bio on the spare; @again: from another place there. */
 static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t offset, bool again)
@@ -49,6 +57,7 @@ static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t 
 static blk_status_t write_blocks(struct dmr_batch *b, struct bio *bio, sector_t offset,
 				 const struct dmr_place *piece)
 {
+	const unsigned long began = jiffies;
 	struct dmr_target *t = b->target;
 	blk_status_t status = BLK_STS_OK;
 	struct dmr_place block = *piece;
@@ -57,7 +66,9 @@ static blk_status_t write_blocks(struct dmr_batch *b, struct bio *bio, sector_t 
 	block.run = t->unit;
 	for (done = 0; done < piece->run && !status; done += t->unit) {
 		block.sector = piece->sector + done;
-		status = write_place(t, bio, offset + done, &block);
+		status = time_after(jiffies, began + PATIENCE)
+				 ? BLK_STS_IOERR
+				 : write_place(t, bio, offset + done, &block);
 		if (dmr_is_suspect(status))
 			status = move_block(b, bio, offset + done, piece->on_spare);
 	}
@@ -176,7 +187,7 @@ static struct bio_list rewrite_all(struct dmr_batch *b, struct bio_list *bios)
 			if (dmr_reader_settle(b, bio))
 				bio_list_add(&done, bio);
 		} else {
-			dmr_rewind(b->target, bio);
+			dmr_rewind(bio);
 			bio->bi_status = rewrite(b, bio);
 			bio_list_add(&done, bio);
 		}
@@ -203,23 +214,51 @@ static void serve_bios(struct dmr_target *t, struct bio_list *bios)
 	}
 }
 
-/* A step of an errand. Bios may have come that wait for what it held, and don't wait for all of it. */
+static struct dmr_errand *next_errand(struct dmr_mover *v)
+{
+	struct dmr_errand *e;
+
+	spin_lock_irq(&v->lock);
+	e = list_first_entry_or_null(&v->errands, struct dmr_errand, list);
+	if (e)
+		list_del(&e->list);
+	spin_unlock_irq(&v->lock);
+	return e;
+}
+
+/* A step of an errand: bios that wait for what it held don't wait for the rest. */
 static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 {
 	struct dmr_mover *v = &t->mover;
-	int r = READ_ONCE(v->stopped) ? -EBUSY : e->run(t, e);
+	int r = READ_ONCE(v->stopped) ? -EBUSY : READ_ONCE(e->given_up) ? -EINTR : e->run(t, e);
+	const bool again = r == DMR_AGAIN;
+	bool waited_for;
 
-	if (r == DMR_AGAIN) {
-		spin_lock_irq(&v->lock);
+	spin_lock_irq(&v->lock);
+	waited_for = e->waited_for;
+	if (again) {
 		list_add(&e->list, &v->errands);
-		spin_unlock_irq(&v->lock);
-		return;
-	}
-	e->result = r;
-	if (e->waited_for)
+	} else if (waited_for) {
+		e->result = r;
 		complete(&e->done);
-	else
+	}
+	spin_unlock_irq(&v->lock);
+	if (!again && !waited_for)
 		kfree(e);
+}
+
+/* One, so that bios that come meanwhile are served before the next; when stopped they all end. */
+static bool serve_errands(struct dmr_target *t)
+{
+	struct dmr_mover *v = &t->mover;
+	struct dmr_errand *e = next_errand(v);
+	bool any = e;
+
+	while (e) {
+		serve_errand(t, e);
+		e = READ_ONCE(v->stopped) ? next_errand(v) : NULL;
+	}
+	return any;
 }
 
 static void mover_work(struct work_struct *work)
@@ -228,22 +267,16 @@ static void mover_work(struct work_struct *work)
 	/* The root and swap may be on this: nothing here may wait for their I/O. */
 	const unsigned int noio = memalloc_noio_save();
 	struct dmr_mover *v = &t->mover;
-	struct dmr_errand *e;
 	struct bio_list bios;
 
 	spin_lock_irq(&v->lock);
 	bios = v->bios;
 	bio_list_init(&v->bios);
-	e = list_first_entry_or_null(&v->errands, struct dmr_errand, list);
-	if (e)
-		list_del(&e->list);
 	spin_unlock_irq(&v->lock);
 
 	serve_bios(t, &bios);
-	if (e) {
-		serve_errand(t, e);
+	if (serve_errands(t))
 		queue_work(v->wq, &v->work);
-	}
 	dmr_report(t);
 	memalloc_noio_restore(noio);
 }
@@ -293,12 +326,28 @@ static bool queue_errand(struct dmr_mover *v, struct dmr_errand *e)
 
 int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e)
 {
+	struct dmr_mover *v = &t->mover;
+	int r = -EBUSY;
+	bool ended;
+
 	init_completion(&e->done);
 	e->waited_for = true;
-	if (!queue_errand(&t->mover, e))
-		return -EBUSY;
-	wait_for_completion(&e->done);
-	return e->result;
+	if (!queue_errand(v, e))
+		goto out;
+	if (wait_for_completion_killable(&e->done)) {
+		/* Whoever waited is about to die; it ends after the step that it is in, if any. */
+		spin_lock_irq(&v->lock);
+		e->waited_for = false;
+		WRITE_ONCE(e->given_up, true);
+		ended = completion_done(&e->done);
+		spin_unlock_irq(&v->lock);
+		if (!ended)
+			return -EINTR;
+	}
+	r = e->result;
+out:
+	kfree(e);
+	return r;
 }
 
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e)

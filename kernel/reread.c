@@ -11,31 +11,27 @@
 
 #include "target.h"
 
-/* A read is not tried for longer than this; what was not tried fails, and is not pending. */
-#define PATIENCE (10 * HZ)
+/*
+ * For so long after it failed a read is tried, or waits for others that are; what was not tried
+ * fails, and is not pending.
+ */
+#define PATIENCE (30 * HZ)
 
 /* A read that is tried again. */
 struct attempt {
 	struct dmr_target *target;
 	struct bio *bio;
 	struct dmr_io *io;
-	unsigned long began; /* jiffies */
 	blk_status_t status; /* the first failure */
 	bool any; /* something could be read */
 	bool weak; /* something could be read only in single blocks */
 	bool gone; /* main cannot be read at all */
 };
 
-/* dm-integrity below says PROTECTION when a checksum does not match. */
-static bool is_unreadable(blk_status_t status)
-{
-	return dmr_is_suspect(status) || status == BLK_STS_PROTECTION;
-}
-
 bool dmr_read_failed(blk_status_t status, const struct bio *bio)
 {
 	/* Whoever reads ahead will come again if he means it. */
-	return is_unreadable(status) && !(bio->bi_opf & REQ_RAHEAD);
+	return dmr_is_unreadable(status) && !(bio->bi_opf & REQ_RAHEAD);
 }
 
 static blk_status_t read_place(struct attempt *a, sector_t offset, const struct dmr_place *place)
@@ -60,7 +56,7 @@ static struct dmr_errand *rescue(sector_t sector, sector_t sectors)
 
 static bool impatient(const struct attempt *a)
 {
-	return time_after(jiffies, a->began + PATIENCE);
+	return time_after(jiffies, a->io->failed + PATIENCE);
 }
 
 /* One block: where it is now is looked up again, as it may have moved since. */
@@ -78,7 +74,7 @@ static bool read_block(struct attempt *a, sector_t offset)
 	if (!a->status)
 		a->status = status;
 	/* If there is no memory for it, the next read finds it again. */
-	if (!place.on_spare && is_unreadable(status))
+	if (!place.on_spare && dmr_is_unreadable(status))
 		dmr_ranges_add(&a->io->unreadable, sector, t->unit);
 	return false;
 }
@@ -137,7 +133,7 @@ static void reread(struct attempt *a)
 static bool serve(struct dmr_target *t, struct bio *bio)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	struct attempt a = { .target = t, .bio = bio, .io = io, .began = jiffies };
+	struct attempt a = { .target = t, .bio = bio, .io = io };
 
 	INIT_LIST_HEAD(&io->unreadable);
 	reread(&a);
@@ -159,7 +155,7 @@ static struct bio *next_read(struct dmr_target *t)
 	bio = bio_list_pop(&t->reader.bios);
 	spin_unlock_irq(&t->reader.lock);
 	if (bio)
-		dmr_rewind(t, bio);
+		dmr_rewind(bio);
 	return bio;
 }
 
@@ -233,9 +229,11 @@ bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio)
 
 void dmr_reader_take(struct dmr_target *t, struct bio *bio)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct dmr_reader *v = &t->reader;
 	unsigned long flags;
 
+	io->failed = jiffies;
 	/* Work is queued before the lock is dropped: see dmr_mover_take(). */
 	spin_lock_irqsave(&v->lock, flags);
 	bio_list_add(&v->bios, bio);

@@ -12,7 +12,11 @@
 
 int dmr_save(struct dmr_target *t, struct dmr_errand *e)
 {
-	return dmr_store_save(&t->store);
+	int r = dmr_store_save(&t->store);
+
+	if (r)
+		dmr_flush_distrust(t);
+	return r;
 }
 
 /* True if a failed commit may have moved all of the range. */
@@ -87,8 +91,8 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 	if (!r) {
 		s->read_only = true;
 		r = compare(t, s, x);
-		dmr_store_exit(s);
 	}
+	dmr_store_exit(s);
 	kfree(s);
 	return r;
 }
@@ -97,11 +101,15 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 static int load(struct dmr_target *t, struct dmr_extents *x)
 {
 	const u64 extents = t->store.extents, remapped = t->store.remapped;
+	const u64 committed = t->store.committed;
 	u8 uuid[DMR_UUID_SIZE];
 	int r;
 
 	memcpy(uuid, t->store.super->header.uuid, sizeof(uuid));
 	r = dmr_identify(t, &t->store, uuid);
+	/* It was just compared, but read by others: of a spare that fails now and then. */
+	if (!r && le64_to_cpu(t->store.super->header.generation) < committed)
+		r = -EUCLEAN;
 	if (!r)
 		r = dmr_store_load(&t->store, x);
 	if (r) {
@@ -109,6 +117,7 @@ static int load(struct dmr_target *t, struct dmr_extents *x)
 		WRITE_ONCE(t->store.extents, extents);
 		WRITE_ONCE(t->store.remapped, remapped);
 		WRITE_ONCE(t->store.failed, true);
+		t->store.committed = committed;
 		return r < 0 ? r : -ENODATA;
 	}
 	keep_pending(t, x);
@@ -129,6 +138,8 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 		r = load(t, &fresh);
 	if (r)
 		DMERR("%pg: cannot load the remap table again (%d)", t->spare->bdev, r);
+	if (r)
+		dmr_flush_distrust(t);
 	dmr_extents_exit(&fresh);
 	return r;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/align.h>
+#include <linux/bitmap.h>
 #include <linux/device-mapper.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -26,7 +27,6 @@ int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 
 	memset(s, 0, sizeof(*s));
 	s->bdev = bdev;
-	s->dirty = DMR_CLEAN;
 	if (dmr_layout_init(&s->layout, bdev_nr_sectors(bdev)) != DMR_OK)
 		return -EINVAL;
 	r = bioset_init(&s->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
@@ -34,10 +34,7 @@ int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 		return r;
 	s->super = dmr_block_alloc();
 	s->end = dmr_block_alloc();
-	if (s->super && s->end)
-		return 0;
-	dmr_store_exit(s);
-	return -ENOMEM;
+	return s->super && s->end ? 0 : -ENOMEM;
 }
 
 static void free_tables(struct dmr_store *s)
@@ -47,7 +44,9 @@ static void free_tables(struct dmr_store *s)
 	for (i = 0; i < s->tables; i++)
 		dmr_block_free(s->table[i]);
 	kvfree(s->table);
+	kvfree(s->dirty);
 	s->table = NULL;
+	s->dirty = NULL;
 	s->tables = 0;
 }
 
@@ -57,9 +56,9 @@ void dmr_store_forget(struct dmr_store *s)
 	/* It was large enough when the store was made. */
 	dmr_layout_init(&s->layout, bdev_nr_sectors(s->bdev));
 	s->fill = 0;
-	s->dirty = DMR_CLEAN;
 	s->cursor = 0;
 	s->generation = 0;
+	s->committed = 0;
 	s->old_supers = 0;
 	s->bad_copies = 0;
 	s->failed = false;
@@ -106,8 +105,9 @@ static int write_wave(struct dmr_store *s, u8 tables, u8 supers)
 	u32 i;
 
 	dmr_wave_begin(&w, s);
-	for (i = s->dirty; tables && i <= s->fill; i++)
-		dmr_wave_write(&w, tables, i + 1, s->table[i]);
+	if (tables)
+		for_each_set_bit(i, s->dirty, s->tables)
+			dmr_wave_write(&w, tables, i + 1, s->table[i]);
 	dmr_wave_write(&w, supers, 0, s->super);
 	return dmr_wave_end(&w);
 }
@@ -126,9 +126,9 @@ static int enough_copies(const struct dmr_store *s)
 }
 
 /*
- * Write the superblock to all good copies, and the changed table blocks to those not in @lead, which
- * have them. While nobody has the superblock, half of the copies at most are written at once: those
- * of @lead, as long as there are any.
+ * Write the superblock to all good copies, and the changed table blocks to those not in @lead,
+ * which have them. While nobody has the superblock, half of the copies at most are written at
+ * once: those of @lead, as long as there are any.
  */
 static int publish(struct dmr_store *s, u8 lead)
 {
@@ -143,6 +143,8 @@ static int publish(struct dmr_store *s, u8 lead)
 			r = enough_copies(s);
 		done |= next;
 	}
+	if (!r)
+		s->committed = le64_to_cpu(s->super->header.generation);
 	return r;
 }
 
@@ -156,20 +158,26 @@ int dmr_super_commit(struct dmr_store *s)
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
 {
 	struct dmr_table **table = kvcalloc(tables, sizeof(*table), GFP_NOIO | __GFP_NOWARN);
-	u32 i;
+	unsigned long *dirty =
+		kvcalloc(BITS_TO_LONGS(tables), sizeof(*dirty), GFP_NOIO | __GFP_NOWARN);
+	u32 i = s->tables;
 
-	if (!table)
-		return -ENOMEM;
-	for (i = s->tables; i < tables; i++) {
+	if (!table || !dirty)
+		goto no_memory;
+	for (; i < tables; i++) {
 		table[i] = dmr_block_alloc();
 		if (!table[i])
 			goto no_memory;
 		dmr_table_init(table[i], s->super->header.uuid, i + 1, generation);
 	}
-	if (s->tables)
+	if (s->tables) {
 		memcpy(table, s->table, s->tables * sizeof(*table));
+		bitmap_copy(dirty, s->dirty, s->tables);
+	}
 	kvfree(s->table);
+	kvfree(s->dirty);
 	s->table = table;
+	s->dirty = dirty;
 	s->tables = tables;
 	return 0;
 
@@ -177,6 +185,7 @@ no_memory:
 	while (i-- > s->tables)
 		dmr_block_free(table[i]);
 	kvfree(table);
+	kvfree(dirty);
 	return -ENOMEM;
 }
 
@@ -198,15 +207,54 @@ static int write_new_tables(struct dmr_store *s, u32 from, u64 generation, u8 co
 	return dmr_wave_end(&w);
 }
 
+/* Zeroes, or a table block that holds nothing, which a format that was cut short has left. */
+static bool is_blank(const struct dmr_table *t)
+{
+	if (t->header.magic == cpu_to_le64(DMR_MAGIC_TABLE))
+		return !memchr_inv(t->entry, 0, sizeof(t->entry));
+	return !memchr_inv(t, 0, sizeof(*t));
+}
+
+/*
+ * Look at all that a format writes over: many filesystems leave the first block of a device alone,
+ * and places further on are often empty. -EUCLEAN if it holds anything, or the I/O error.
+ */
+static int check_blank(struct dmr_store *s)
+{
+	u32 last = min(le32_to_cpu(s->super->table_blocks) + 1, s->layout.table_capacity);
+	unsigned int copy;
+	u32 index;
+	int r;
+
+	for (copy = 0; copy < DMR_COPIES; copy++) {
+		for (index = 0; index <= last; index++) {
+			r = dmr_blocks_read(s, copy, index, (void **)&s->end, 1);
+			if (r)
+				return r;
+			if (is_blank(s->end))
+				continue;
+			DMERR("%pg: no set, and not empty at sector %llu: zero it first", s->bdev,
+			      dmr_block_sector(&s->layout, copy, index));
+			return -EUCLEAN;
+		}
+	}
+	return 0;
+}
+
 int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 {
 	int r;
 
 	dmr_super_init(s->super, &s->layout, n);
+	r = check_blank(s);
+	if (r)
+		return r;
 	s->generation = 1;
 	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
-	if (!r)
-		r = write_new_tables(s, 0, 1, ALL_COPIES);
+	if (r)
+		return r;
+	dmr_store_count_room(s);
+	r = write_new_tables(s, 0, 1, ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
 	return r ? r : publish(s, ALL_COPIES);
@@ -274,6 +322,13 @@ static bool is_full(const struct dmr_store *s)
 	return entries(s, s->fill) >= FILL_ENTRIES;
 }
 
+void dmr_store_count_room(struct dmr_store *s)
+{
+	u64 room = (u64)(s->layout.table_capacity - s->fill - 1) * FILL_ENTRIES;
+
+	WRITE_ONCE(s->room, is_full(s) ? room : room + FILL_ENTRIES - entries(s, s->fill));
+}
+
 int dmr_store_reserve(struct dmr_store *s)
 {
 	if (s->read_only)
@@ -293,9 +348,10 @@ void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 secto
 		s->fill++;
 	count = entries(s, s->fill);
 	dmr_table_insert(s->table[s->fill], main, spare, sectors);
-	s->dirty = min(s->dirty, s->fill);
+	__set_bit(s->fill, s->dirty);
 	WRITE_ONCE(s->extents, s->extents + entries(s, s->fill) - count);
 	WRITE_ONCE(s->remapped, s->remapped + sectors);
+	dmr_store_count_room(s);
 }
 
 int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
@@ -309,8 +365,9 @@ int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 se
 	count = entries(s, i);
 	if (!dmr_table_replace(s->table[i], main, spare, sectors))
 		return -ENOSPC;
-	s->dirty = min(s->dirty, i);
+	__set_bit(i, s->dirty);
 	WRITE_ONCE(s->extents, s->extents + entries(s, i) - count);
+	dmr_store_count_room(s);
 	return 0;
 }
 
@@ -320,7 +377,7 @@ static void seal_tables(struct dmr_store *s, u64 generation)
 	u64 digest = le64_to_cpu(s->super->digest);
 	u32 i;
 
-	for (i = s->dirty; i <= s->fill; i++) {
+	for_each_set_bit(i, s->dirty, s->tables) {
 		struct dmr_header *h = &s->table[i]->header;
 
 		digest -= dmr_digest(i + 1, le64_to_cpu(h->generation));
@@ -359,14 +416,14 @@ static int write_lead(struct dmr_store *s, u8 *lead)
  *   wave 2: superblock to these                         flush
  *   wave 3: both to the other copies                    flush
  *
- * With only two or three good copies left, wave 1 goes to one after the other and wave 2 to the first
- * of them only: a wave may tear all that it writes.
+ * With only two or three good copies left, wave 1 goes to one after the other and wave 2 to the
+ * first of them only: a wave may tear all that it writes.
  *
  * A crash in wave 1 or 2 leaves the others as they were, with the old version of every block. In
- * wave 2 the new table blocks are stable in the lead; a load adopts blocks newer than its superblock,
- * which verifies what they replaced. In wave 3 the lead is wholly new. So at each instant there is a
- * copy (two, of four or five good ones) that needs no other to tell the newest version of which
- * anybody was told, and nobody was told of a version before all of this is done.
+ * wave 2 the new table blocks are stable in the lead; a load adopts blocks newer than its
+ * superblock, which verifies what they replaced. In wave 3 the lead is wholly new. So at each
+ * instant there is a copy (two, of four or five good ones) that needs no other to tell the newest
+ * version of which anybody was told, and nobody was told of a version before all of this is done.
  *
  * After an error it is not known what a load will find. The store commits nothing more and its
  * owner must acknowledge no further write: one that went to main could be hidden by an entry
@@ -379,7 +436,7 @@ int dmr_store_commit(struct dmr_store *s)
 
 	if (s->failed)
 		return -EIO;
-	if (s->dirty == DMR_CLEAN)
+	if (bitmap_empty(s->dirty, s->tables))
 		return 0;
 
 	WRITE_ONCE(s->generation, s->generation + 1);
@@ -394,7 +451,7 @@ int dmr_store_commit(struct dmr_store *s)
 		s->failed = true;
 		return r;
 	}
-	s->dirty = DMR_CLEAN;
+	bitmap_zero(s->dirty, s->tables);
 	return 0;
 }
 

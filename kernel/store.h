@@ -15,8 +15,8 @@
 #include "extents.h"
 #include "format.h"
 
-#define DMR_SAFE_COPIES 2 /* copies that must hold a remap before a write is acknowledged */
-#define DMR_CLEAN       (~0u) /* dmr_store.dirty: nothing to commit */
+#define DMR_SAFE_COPIES   2 /* copies that must hold a remap before a write is acknowledged */
+#define DMR_ENTRY_SECTORS 8 /* of spare per entry that there is room for, by the layout */
 
 struct dmr_store {
 	struct block_device *bdev; /* the spare */
@@ -26,10 +26,12 @@ struct dmr_store {
 	struct dmr_table **table; /* as above; table[i] is block index i + 1 */
 	struct dmr_table *end; /* the empty block that stands behind them on the spare */
 	u32 tables; /* initialised table blocks, entries of @table */
+	unsigned long *dirty; /* bit per table block: changed since the last commit */
 	u32 fill; /* the table block that new entries go to */
-	u32 dirty; /* table blocks from this one to @fill changed since the last commit */
+	u64 room; /* new entries that the table can take, for status */
 	sector_t cursor; /* replacement sectors from here on are free */
 	u64 generation; /* the newest in use; the next commit takes the next one */
+	u64 committed; /* of the superblock that was last written to all good copies, or found */
 	u8 old_supers; /* bit per copy: its superblock was valid, but not the newest, when loaded */
 	u8 bad_copies; /* bit per copy: damaged or unwritable, not written any more */
 	bool read_only; /* write nothing */
@@ -39,7 +41,10 @@ struct dmr_store {
 	u64 remapped; /* sectors of main, for status */
 };
 
-/* Allocate what a store on @bdev needs. Reads nothing. -ENOMEM, -EINVAL: too small. */
+/*
+ * Allocate what a store on @bdev needs. Reads nothing. -ENOMEM, -EINVAL: too small; in any case to
+ * be followed by dmr_store_exit().
+ */
 int dmr_store_init(struct dmr_store *s, struct block_device *bdev);
 void dmr_store_exit(struct dmr_store *s);
 
@@ -51,8 +56,9 @@ void dmr_store_exit(struct dmr_store *s);
 int dmr_store_identify(struct dmr_store *s, const u8 *uuid);
 
 /*
- * Write an empty set. Superblocks go last: after a crash it is there, or it is not, or, if one was
- * torn, the spare is refused until somebody makes the set anew. Nothing was served from it by then.
+ * Write an empty set where nothing else is: -EUCLEAN. Superblocks go last: after a crash it is
+ * there, or it is not, or, if a block was torn, the spare is refused until somebody makes the set
+ * anew. Nothing was served from it by then.
  */
 int dmr_store_format(struct dmr_store *s, const struct dmr_new *n);
 
@@ -82,7 +88,7 @@ static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
  */
 int dmr_store_reserve(struct dmr_store *s);
 
-/* Enter a remap for the next commit, into the room that was reserved. */
+/* Enter a remap for the next commit, into the room that dmr_store_reserve() has made. */
 void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
 
 /*

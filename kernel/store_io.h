@@ -44,6 +44,9 @@ void dmr_store_forget(struct dmr_store *s);
 /* Make s->table @tables long in memory; the new blocks are empty and of @generation. -ENOMEM. */
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
 
+/* Make s->room what the table says. */
+void dmr_store_count_room(struct dmr_store *s);
+
 /*
  * Seal the superblock as the next generation and write it in waves, so that a good one is left
  * whatever tears: all good copies must hold the one before. The error of a flush, or -EIO if fewer

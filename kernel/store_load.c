@@ -429,6 +429,8 @@ static int load(struct loader *l, struct dmr_extents *x)
 		return -EOVERFLOW;
 	}
 	note_bad_copies(l);
+	s->committed = le64_to_cpu(s->super->header.generation);
+	dmr_store_count_room(s);
 	/*
 	 * One generation is skipped, so that what a commit left in a copy that cannot be
 	 * read today is not mistaken for what the next one writes.

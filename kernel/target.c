@@ -23,8 +23,8 @@ static void redirect(struct dmr_target *t, struct bio *bio, const struct dmr_pla
 }
 
 /*
- * Of blocks of main. The block layer cuts a large write-zeroes at what the driver says, which may be
- * an odd number of sectors; told that this cannot be done it writes pages.
+ * Of blocks of main. The block layer cuts a large write-zeroes at what the driver says, which may
+ * be an odd number of sectors; told that this cannot be done it writes pages.
  */
 static bool is_whole(const struct dmr_target *t, const struct bio *bio)
 {
@@ -362,14 +362,17 @@ static int format(struct dmr_target *t)
 		.spare_block = bdev_logical_block_size(t->spare->bdev),
 		.created = ktime_get_real_seconds(),
 	};
+	int r;
 
 	generate_random_uuid(uuid);
 	generate_random_uuid(spare_uuid);
 	dm_copy_name_and_uuid(dm_table_get_md(t->ti->table), name, NULL);
 	if (!dmr_name_valid(name))
 		name[0] = '\0';
-	DMINFO("%pg: empty, formatting it as spare of %pg", t->spare->bdev, t->main->bdev);
-	return dmr_store_format(&t->store, &n);
+	r = dmr_store_format(&t->store, &n);
+	if (!r)
+		DMINFO("%pg: was empty, formatted as spare of %pg", t->spare->bdev, t->main->bdev);
+	return r;
 }
 
 static int load(struct dmr_target *t)
@@ -403,11 +406,12 @@ static int remap_preresume(struct dm_target *ti)
 	memalloc_noio_restore(noio);
 	if (r) {
 		DMERR("%pg: cannot load the remap table (%d)", t->spare->bdev, r);
+		dmr_unclaim(t);
 		return r;
 	}
 	t->loaded = true;
 	t->reported = dmr_health(t);
-	/* An earlier mapping may have left something in the spare's cache: a load that writes flushes. */
+	/* What the table before left in the spare's cache; a load that writes flushes. */
 	if (!dmr_store_writable(&t->store))
 		atomic64_inc(&t->flush.written);
 	return 0;
@@ -456,6 +460,9 @@ static void remap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	limits->physical_block_size = bdev_physical_block_size(t->main->bdev);
 	limits->io_min = bdev_io_min(t->main->bdev);
 	limits->io_opt = bdev_io_opt(t->main->bdev);
+	limits->alignment_offset = bdev_alignment_offset(t->main->bdev);
+	limits->discard_granularity = bdev_discard_granularity(t->main->bdev);
+	limits->discard_alignment = bdev_discard_alignment(t->main->bdev);
 }
 
 static struct target_type remap_target = {

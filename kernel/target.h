@@ -37,6 +37,7 @@ struct dmr_io {
 		};
 	};
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
+	unsigned long failed; /* of a read: when; jiffies */
 	u8 phase; /* of the writers it is counted among */
 	bool counted; /* is a write in flight */
 	bool on_spare; /* was sent there */
@@ -63,6 +64,7 @@ struct dmr_flush {
 	atomic64_t flushed; /* of these, how many are stable for sure */
 	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
 	bool owed; /* no write was told yet */
+	bool distrusted; /* the next flush of the spare has to fail */
 	u32 failures; /* flushes that failed */
 	struct dmr_range everything; /* held while one of these is set */
 };
@@ -124,7 +126,7 @@ struct dmr_target {
 	bool has_uuid; /* .uuid is the only set that will do */
 	u8 uuid[DMR_UUID_SIZE];
 	u64 param[DMR_PARAMS];
-	u8 chosen; /* bit per parameter: not the default */
+	unsigned long chosen; /* bit per parameter: not the default; by set_bit() */
 	struct dmr_extents extents;
 	struct dmr_store store;
 	struct dmr_writers writers;
@@ -207,6 +209,7 @@ static inline bool dmr_writer_begin(struct dmr_target *t, struct bio *bio, struc
 
 	if (unlikely(!list_empty(&t->holds)) && dmr_held(t, bio))
 		return false;
+	smp_rmb(); /* the map is looked at after the holds; pairs with dmr_release() */
 	io->phase = phase;
 	io->counted = true;
 	this_cpu_inc(*t->writers.count[phase]);
@@ -230,8 +233,10 @@ static inline void dmr_writer_end(struct dmr_target *t, struct dmr_io *io)
 
 /* True if a write that ended with @status may have met a bad sector. */
 bool dmr_is_suspect(blk_status_t status);
+/* The same for a read. */
+bool dmr_is_unreadable(blk_status_t status);
 /* Make a bio that was sent what it was before, so that it, or pieces of it, can be sent again. */
-void dmr_rewind(struct dmr_target *t, struct bio *bio);
+void dmr_rewind(struct bio *bio);
 
 /*
  * Send @sectors of @bio, from @offset sectors into it, to @sector of @bdev. What a write-zeroes
@@ -259,6 +264,13 @@ int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
 /* True if a write has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t);
+/*
+ * The mover's own flush of the spare may have failed: writes that ended well before are no longer
+ * known to be stable, and the next flush says so. By the mover.
+ */
+void dmr_flush_distrust(struct dmr_target *t);
+/* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */
+void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old);
 
 /* guard.c */
 
@@ -306,12 +318,16 @@ struct dmr_errand {
 	int (*run)(struct dmr_target *t, struct dmr_errand *e);
 	int result;
 	bool waited_for; /* else it is freed when done */
+	bool given_up; /* whoever waited for it was killed */
 	unsigned int next; /* range, the first that is left to be moved */
 	unsigned int ranges;
 	struct dmr_range range[]; /* of main, ascending, apart from each other */
 };
 
-/* Run @e and return its result; -EBUSY while suspended. Sleeps until done. */
+/*
+ * Run @e, which kzalloc() has made, free it and return its result; -EBUSY while suspended, -EINTR
+ * if the caller was killed. Sleeps until done.
+ */
 int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e);
 /* Run @e, which kmalloc() has made, some time; it may be dropped. In any context. */
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
@@ -326,9 +342,10 @@ struct dmr_batch {
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
 /*
- * Enter a range, inside one region of the map, whose data is on the spare. @again: it is one block,
- * which was on the spare before. The batch is unchanged if this fails, but that the range would be
- * refused with the others: -ENOMEM, or as dmr_store_reserve() and dmr_store_replace().
+ * Enter a range, inside one region of the map, whose data is on the spare, after
+ * dmr_store_reserve(). @again: it is one block, which was on the spare before, and needs no room.
+ * The batch is unchanged if this fails, but that the range would be refused with the others:
+ * -ENOMEM, or as dmr_store_replace().
  */
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again);
 /*
@@ -423,13 +440,16 @@ static inline void dmr_guard_place(struct dmr_target *t)
 	}
 }
 
-/* A write of any kind has ended well. That a disk takes discards does not show that it can write. */
+/* A write of any kind has ended well. A discard does not show that the disk can be written. */
 static inline void dmr_note_write(struct dmr_target *t, const struct bio *bio, bool on_spare)
 {
+	const bool data = bio_op(bio) != REQ_OP_DISCARD;
+
 	if (unlikely(on_spare)) {
 		atomic64_inc(&t->flush.written);
-		dmr_guard_place(t);
-	} else if (bio_op(bio) != REQ_OP_DISCARD) {
+		if (data)
+			dmr_guard_place(t);
+	} else if (likely(data)) {
 		dmr_guard_relax(t);
 	}
 }

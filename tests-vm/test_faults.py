@@ -18,6 +18,7 @@ pytestmark = pytest.mark.faults
 
 MOVED = range(100, 164)
 WRITTEN = range(0, 1024)
+CHANGES = 12  # of the device, while it is in use
 
 # What is made ready before, the ioctl, and how it is all made as it was before. The others, such
 # as a suspend, a removal or a status, allocate nothing and send nothing of their own.
@@ -80,15 +81,16 @@ def resume(dev):
     dev.vm.run("for try in $(seq 100); do dmsetup resume r0 && exit; done; exit 1")
 
 
-def hard_times(dev, random, operations):
+def hard_times(dev, random):
     """Random I/O, and whatever else is done to a device, over a main that has bad sectors."""
-    oracle = Oracle(random.getrandbits(32), "8M", operations)
+    oracle = Oracle(random.getrandbits(32), "8M", 100)
     oracle.start(dev.vm, dev.dev)
     ended = [0, 0]
-    while oracle.runs:
+    for _ in range(CHANGES):
         ended[change(dev, random).status != 0] += 1
         resume(dev)
     print("{} changes succeeded, {} failed".format(*ended))
+    oracle.stop()
     return oracle
 
 
@@ -106,7 +108,7 @@ def test_memory_that_is_short_while_sectors_move(boot, new_disk, seed, percent):
     fault = Faults(vm)
     with Remap(vm, main, spare) as dev:
         with fault.on(ALLOCATIONS, percent):
-            oracle = hard_times(dev, random, 100)
+            oracle = hard_times(dev, random)
         failures = oracle.ended()
         print(f"{oracle.summary}; {len(failures)} failed; {dev.status()}")
         assert oracle.verify(vm, dev.dev) == ""
@@ -128,7 +130,7 @@ def test_a_spare_that_fails_now_and_then(boot, new_disk, seed, percent):
     with Remap(vm, main, spare) as dev:
         fault.of_requests_to(spare)
         with fault.on(REQUESTS, percent):
-            oracle = hard_times(dev, random, 100)
+            oracle = hard_times(dev, random)
         failures = oracle.ended()
         print(f"{oracle.summary}; {len(failures)} failed; {dev.status()}")
         assert oracle.verify(vm, dev.dev) == ""

@@ -211,7 +211,8 @@ def test_nowait_never_waits_and_is_never_taken_for_a_bad_sector(boot, new_disk):
 
 GEOMETRY = ("size", "ro", "alignment_offset", "queue/logical_block_size",
             "queue/physical_block_size", "queue/minimum_io_size", "queue/optimal_io_size",
-            "queue/hw_sector_size", "queue/rotational", "queue/zoned")
+            "queue/hw_sector_size", "queue/rotational", "queue/zoned",
+            "queue/discard_granularity")
 
 
 def geometry(device):

@@ -43,6 +43,36 @@ def test_a_write_does_not_wait_for_a_disk_that_tries_for_long(boot, new_disk):
         assert 0 < dev.status().pending < 256
 
 
+def test_a_move_can_be_killed_and_many_that_wait_end_with_a_suspend(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("64M")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {spare.dev} 0 100"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, main, slow) as dev:
+        def move():
+            before = dev.status().remapped
+            job = vm.spawn("exec dmsetup message r0 0 remap 0 100000")
+            dev.wait(lambda status: status.remapped > before)
+            return job
+
+        job = move()
+        vm.run("kill -KILL $(pidof dmsetup)")
+        assert job.wait().status != 0
+        dev.message("save")  # it waits for the step that was under way
+        left = dev.status()
+        dev.message("save")
+        assert dev.status().remapped == left.remapped < 10000
+
+        # Sectors that were read with trouble wait until the move is done.
+        job = move()
+        for sector in range(110000, 110240, 10):
+            main.fail_next(lba=sector)
+            assert not sectors.read(dev, [sector], version=0)
+        vm.run("dmsetup suspend r0; dmsetup resume r0")
+        assert "busy" in job.wait().stderr
+        assert dev.status().remapped < 20000
+
+
 def test_scattered_ranges_move_with_one_commit(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     ranges = [(1000 + 4000 * n, 1 + n % 5) for n in range(32)]

@@ -7,7 +7,7 @@ from harness import sectors
 from harness.assembler import examine
 from harness.copies import BLOCK, Copies
 from harness.errors import CommandFailed
-from harness.remap import Remap
+from harness.remap import Mapped, Remap
 from harness.sysfs import counted
 
 AREA = range(2048)  # sectors that hold version 1 before anything goes bad
@@ -231,6 +231,61 @@ def test_the_spare_fills_up(boot, new_disk):
     assert all(start + length <= after for (start, length), (after, _) in zip(taken, taken[1:]))
 
 
+def scatter(dev, count):
+    """Moves single sectors with nothing in common, every other one from 10000 on."""
+    moved = range(10000, 10000 + 2 * count, 2)
+    for at in range(0, count, 32):
+        dev.message("remap " + " ".join(f"{sector} 1" for sector in moved[at:at + 32]))
+    return moved
+
+
+def test_the_table_fills_up(boot, new_disk):
+    """Before the spare does, where what is moved is scattered."""
+    main, spare = new_disk("8M", bus="virtio"), new_disk("1M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        scatter(dev, 256)
+        assert dev.status().health == "ok"
+        events = dev.events()
+        scatter(dev, 300)
+        assert (dev.status().health, dev.events()) == ("degraded", events + 1)
+        moved = scatter(dev, 320)
+        assert (dev.status().health, dev.events()) == ("failing", events + 2)
+        assert dev.status().extents == 320
+        assert "room 0\n" in dev.message("metadata_status")
+        free = dev.sysfs("spare_free_sectors")
+        assert int(free) > 1000
+        main.bad_sectors(100, kind="io")
+        assert list(sectors.write(dev, [100])) == [100]
+        with pytest.raises(CommandFailed, match="No space left"):
+            dev.message("remap 200 1")
+        assert dev.sysfs("spare_free_sectors") == free
+        # What is there can still change its place.
+        assert not sectors.write(dev, moved, depth=32)
+        spare.bad_sectors(places_on(spare, moved[7])[0])
+        assert not sectors.write(dev, moved, version=2, depth=32)
+        assert not sectors.read(dev, moved, version=2, depth=32)
+
+    with Remap(vm, main, spare) as dev:
+        assert (dev.status().health, dev.status().extents) == ("failing", 320)
+        assert not sectors.read(dev, moved, version=2, depth=32)
+
+
+def test_a_place_that_goes_bad_costs_one_block_of_the_table(boot, new_disk):
+    main, spare = new_disk("8M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        moved = scatter(dev, 1600)
+        spare.bad_sectors(places_on(spare, moved[0])[0], kind="io")
+        before = counted(spare)["writes"]
+        assert not sectors.write(dev, [moved[0]])
+        # It is tried three times, and moves; a block of the table and a superblock in five copies;
+        # flushes count as writes.
+        assert counted(spare)["writes"] - before <= 4 + 10 + 4
+        assert not sectors.read(dev, [moved[0]])
+
+
 @pytest.mark.parametrize("bus", ["scsi", "virtio"])
 def test_the_spare_is_pulled_out(boot, new_disk, bus):
     main, spare = new_disk("64M"), new_disk("16M", bus=bus)
@@ -279,6 +334,9 @@ def test_a_spare_that_fails_for_a_while_is_used_again(boot, new_disk):
         assert not sectors.read(dev, [100], version=2)
         assert not sectors.write(dev, [300], version=3)
         events = dev.events()
+        # That it takes discards does not mean that it can be written.
+        vm.run(f"blkdiscard -o {100 * SECTOR} -l {SECTOR} {dev.dev}")
+        assert (dev.status().health, dev.events()) == ("failing", events)
         spare.heal()
         # Nothing was wasted, and nothing is forgotten.
         assert not sectors.write(dev, [100, *range(200, 208)], version=4)
@@ -362,3 +420,45 @@ def test_a_flush_that_failed_is_told(boot, new_disk, which, written):
         assert not sectors.write(dev, [99, 100, 500], version=4)
         assert not sectors.read(dev, [99, 100, 500], version=4)
         assert (dev.status().remapped, dev.status().mode) == (1, "rw")
+
+
+def test_a_flush_of_the_target_s_own_that_failed_is_told(boot, new_disk):
+    """What was written to the spare before it may be lost, and only the target was told."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        dev.message("remap 100 1")
+        vm.run(f"sync {dev.dev}")
+        main.bad_sectors(200, kind="io")
+        spare.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [100], version=2)
+        assert list(sectors.write(dev, [200], version=2)) == [200]
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        assert list(sectors.write(dev, [100])) == [100]
+        vm.run(f"sync {dev.dev}")
+        dev.message("restore")
+        assert not sectors.write(dev, [100, 200, 500], version=3)
+        vm.run(f"sync {dev.dev}")
+        assert not sectors.read(dev, [100, 200, 500], version=3)
+
+
+def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):
+    """
+    device-mapper keeps the data of a flush with data until the device has its new table, and
+    forgets that the flush has failed: a journal would be valid whose blocks are not there.
+    """
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 0 {main.dev} 0 0 {main.dev} 0 3000"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        vm.run(f"mkfs.ext4 -q {dev.dev} && mkdir /mnt && mount {dev.dev} /mnt && sync")
+        main.fail_next(on="flush", kind="io")
+        sync = vm.spawn("echo something > /mnt/file && sync /mnt/file")
+        vm.wait_for("dmesg -c > /dev/null; grep -l jbd2_journal_commit /proc/[0-9]*/stack")
+        vm.run(f"dmsetup load r0 --table '{dev.table}'; dmsetup suspend --nolockfs r0; dmsetup resume r0")
+        assert sync.wait(60).status != 0
+        assert "Aborting journal" in vm.run("dmesg")
+        vm.run("umount /mnt")

@@ -215,6 +215,10 @@ def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
 
     vm.run(f"mkfs.ext4 -q {other.dev}")
     refused(other, reason="not dm-remap metadata")
+    # All that a format would write over has to be empty: btrfs, for one, begins at 64 KiB.
+    vm.run(f"echo something | dd of={spare.dev} bs=64k seek=1 conv=notrunc status=none; sync {spare.dev}")
+    refused(spare, reason="not empty at sector 128")
+    vm.run(f"blkdiscard -z {spare.dev}")
     refused(small, reason="too small")
     refused(main, reason="overlap")
     with Remap(vm, main, spare):
