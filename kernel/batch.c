@@ -24,7 +24,7 @@ void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 static int commit(struct dmr_batch *b)
 {
 	struct dmr_target *t = b->target;
-	int r = blkdev_issue_flush(t->spare->bdev);
+	int r = dmr_store_flush(&t->store);
 
 	if (!r)
 		return dmr_store_commit(&t->store);

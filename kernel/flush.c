@@ -87,7 +87,10 @@ bool dmr_flush_refuses(struct dmr_target *t)
 
 void dmr_flush_distrust(struct dmr_target *t)
 {
-	if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
+	const bool failed = t->store.flush_failed;
+
+	t->store.flush_failed = false;
+	if (!failed || atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
 		return;
 	t->flush.distrusted = true;
 	latch(t, t->flush.failed | 1 << SPARE, true);

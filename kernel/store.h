@@ -37,6 +37,7 @@ struct dmr_store {
 	bool read_only; /* write nothing */
 	bool no_repair; /* write no copy that was damaged when loaded */
 	bool failed; /* a commit did not become safe: commit nothing more */
+	bool flush_failed; /* see dmr_store_flush() */
 	u64 extents; /* for status */
 	u64 remapped; /* sectors of main, for status */
 };
@@ -96,6 +97,9 @@ void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 secto
  * on. -ENOSPC, and nothing is changed, if the table block that holds them has no room.
  */
 int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
+
+/* Flush the spare. After an error .flush_failed is set: more than the caller's may be lost. */
+int dmr_store_flush(struct dmr_store *s);
 
 /* Make everything added stable in DMR_SAFE_COPIES or more. See store.c for the order. */
 int dmr_store_commit(struct dmr_store *s);

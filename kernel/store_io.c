@@ -96,5 +96,13 @@ int dmr_wave_end(struct dmr_wave *w)
 		DMERR("%pg: metadata copy %u cannot be written", s->bdev, i);
 		WRITE_ONCE(s->bad_copies, s->bad_copies | 1 << i);
 	}
-	return blkdev_issue_flush(s->bdev);
+	return dmr_store_flush(s);
+}
+
+int dmr_store_flush(struct dmr_store *s)
+{
+	int r = blkdev_issue_flush(s->bdev);
+
+	s->flush_failed |= r != 0;
+	return r;
 }

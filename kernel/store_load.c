@@ -393,7 +393,7 @@ static int level_copies(struct loader *l)
 	struct dmr_store *s = l->store;
 	bool superblocks = l->tally.tail || to_mend(s, &l->super);
 	u8 mended = 0;
-	int r = blkdev_issue_flush(s->bdev);
+	int r = dmr_store_flush(s);
 
 	if (!r)
 		r = level_tables(l, &mended);

@@ -265,7 +265,7 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
 /* True if a write has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t);
 /*
- * The mover's own flush of the spare may have failed: writes that ended well before are no longer
+ * If a flush of the store's own has failed, writes that ended well on the spare before are no longer
  * known to be stable, and the next flush says so. By the mover.
  */
 void dmr_flush_distrust(struct dmr_target *t);

@@ -177,8 +177,8 @@ def lane_without(tree, tmp_path, file, flush):
 
 
 @pytest.mark.parametrize("file, flush", [
-    ("store_io.c", "blkdev_issue_flush(s->bdev)"),
-    ("batch.c", "blkdev_issue_flush(t->spare->bdev)"),
+    ("store_io.c", "dmr_store_flush(s)"),
+    ("batch.c", "dmr_store_flush(&t->store)"),
 ], ids=["metadata", "data"])
 def test_the_campaign_sees_a_missing_flush(tree, disks, seed, tmp_path, file, flush):
     lane = lane_without(tree, tmp_path, file, flush)
