@@ -165,6 +165,21 @@ def test_many_at_once_are_all_found(boot, new_disk):
         assert (dev.status().pending, dev.status().remapped) == (0, 128)
 
 
+def test_reads_of_a_disk_that_tries_for_long_wait_for_a_while_and_not_for_each_other(boot, new_disk):
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(0, count=2048, on="read")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 200 {main.dev} 0 0"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        # One after the other, to the end of each, would take seven minutes.
+        assert unreadable(sectors.read(dev, AREA[::64], unit=64, depth=32)) == list(AREA[::64])
+        assert 0 < dev.status().pending < 2048
+        # What was not tried is not taken for unreadable.
+        main.heal(2047)
+        assert not sectors.read(dev, [2047], version=0)
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_sector_that_needed_a_second_try_is_moved_while_it_can_be_read(boot, new_disk, times):
     """`times`: it comes back when its piece of the request is read again, or only by itself."""
