@@ -22,7 +22,7 @@ GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
                   oracle.GUEST_PATH: guest_program("oracle"),
                   sectors.GUEST_PATH: guest_program("sectors")}
 DEBUG_KERNELS = ("debug", "races")
-KERNEL_COMPLAINS = "BUG:|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked|complete after"
+KERNEL_COMPLAINS = "BUG: KASAN|BUG: [^K]|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked|complete after"
 
 
 def pytest_addoption(parser):
