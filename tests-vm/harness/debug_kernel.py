@@ -24,8 +24,8 @@ REPORT = ("BUG: [^K]|WARNING:|KASAN|UBSAN|ODEBUG|Oops|Kernel panic|general prote
 DEBUGFS = "mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug;"
 LOG = f"dmesg | grep -aE -A 50 '{REPORT}' | head -n 200 || true"
 # Of data races those in which dm-remap is seen: the kernel has some of its own that it lives with.
-RACES = ("dmesg | awk '/BUG: KCSAN/ {race = \"\"} {race = race $0 \"\\n\"}"
-         " /Reported by Kernel Concurrency/ && race ~ /dm_remap/ {print race}'")
+RACES = ("dmesg | awk '/BUG: KCSAN/ {race = \"race:\"} race {race = race $0 \"\\n\"}"
+         " /Reported by Kernel Concurrency/ {if (race ~ /dm_remap/) print race; race = \"\"}'")
 # Only what is older than five seconds, and has not changed between two scans, is reported.
 LEAKS = (f"{DEBUGFS} cd /sys/kernel/debug; test -e kmemleak || exit 0;"
          "echo scan > kmemleak; sleep 5; echo scan > kmemleak; cat kmemleak")
