@@ -23,9 +23,14 @@ REPORT = ("BUG: [^K]|WARNING:|KASAN|UBSAN|ODEBUG|Oops|Kernel panic|general prote
 
 DEBUGFS = "mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug;"
 LOG = f"dmesg | grep -aE -A 50 '{REPORT}' | head -n 200 || true"
-# Of data races those in which dm-remap is seen: the kernel has some of its own that it lives with.
-RACES = ("dmesg | awk '/BUG: KCSAN/ {race = \"race:\"} race {race = race $0 \"\\n\"}"
-         " /Reported by Kernel Concurrency/ {if (race ~ /dm_remap/) print race; race = \"\"}'")
+# Of data races those of dm-remap: it is among the first three functions of a stack. The kernel has
+# some of its own that it lives with, also in interrupts that come while dm-remap runs.
+RACES = r"""dmesg | awk '
+    /BUG: KCSAN/ {race = "race:"; ours = 0}
+    race {race = race $0 "\n"}
+    top-- > 0 && /dm_remap/ {ours = 1}
+    /(read|write).* to 0x.* by (task|interrupt)/ {top = 3}
+    /Reported by Kernel Concurrency/ {if (ours) print race; race = ""}'"""
 # Only what is older than five seconds, and has not changed between two scans, is reported.
 LEAKS = (f"{DEBUGFS} cd /sys/kernel/debug; test -e kmemleak || exit 0;"
          "echo scan > kmemleak; sleep 5; echo scan > kmemleak; cat kmemleak")
