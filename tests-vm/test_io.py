@@ -250,7 +250,7 @@ def test_the_set_has_the_geometry_of_its_main(boot, new_disk):
     for main in "512n", "512e":
         with pytest.raises(CommandFailed), Remap(vm, mains[main], empty(spares["4Kn"])):
             pass
-        assert "logical block is larger" in vm.run("dmesg | tail -n 3")
+        assert "logical block is larger" in vm.run("dmesg | grep device-mapper | tail -n 3")
         assert not spares["4Kn"].read_at(0, spares["4Kn"].size).strip(b"\0")
 
 

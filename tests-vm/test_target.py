@@ -211,7 +211,7 @@ def test_what_is_not_this_set_s_spare_is_refused_untouched(boot, new_disk):
             with Remap(vm, main, spare, args):
                 pass
         assert vm.run(f"sha256sum < {spare.dev}") == before
-        assert reason in vm.run("dmesg | tail -n 20")
+        assert reason in vm.run("dmesg | grep device-mapper | tail -n 20")
 
     vm.run(f"mkfs.ext4 -q {other.dev}")
     refused(other, reason="not dm-remap metadata")
