@@ -37,13 +37,13 @@ int dmr_batch_end(struct dmr_batch *b)
 	struct dmr_target *t = b->target;
 	int r = b->moved ? commit(b) : 0;
 
+	dmr_flush_distrust(t);
 	if (r) {
 		/*
 		 * Entries may have become stable after all. At the next activation they would
 		 * hide what was written to main after this, so nothing is.
 		 */
 		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
-		dmr_flush_distrust(t);
 		dmr_refuse(t, &b->ranges);
 		dmr_update_drop(&b->update);
 		return r;

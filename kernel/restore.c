@@ -14,8 +14,7 @@ int dmr_save(struct dmr_target *t, struct dmr_errand *e)
 {
 	int r = dmr_store_save(&t->store);
 
-	if (r)
-		dmr_flush_distrust(t);
+	dmr_flush_distrust(t);
 	return r;
 }
 
@@ -138,8 +137,7 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 		r = load(t, &fresh);
 	if (r)
 		DMERR("%pg: cannot load the remap table again (%d)", t->spare->bdev, r);
-	if (r)
-		dmr_flush_distrust(t);
+	dmr_flush_distrust(t);
 	dmr_extents_exit(&fresh);
 	return r;
 }
