@@ -5,13 +5,9 @@
 #include <linux/blkdev.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
 #include <linux/uuid.h>
 
 #include "target.h"
-
-/* Bios kept back for what is sent again, so that it gets on when memory is short. */
-#define RESERVED_BIOS 16
 
 /* One write-zeroes at most, as it may have to be sent again as writes. */
 #define ZEROES_SECTORS 32768
@@ -123,231 +119,6 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	return failed(t, bio, *error);
 }
 
-static int get_devices(struct dmr_target *t, char **argv)
-{
-	struct dm_target *ti = t->ti;
-	int r;
-
-	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &t->main);
-	if (r) {
-		ti->error = "Cannot open main device";
-		return r;
-	}
-	r = dm_get_device(ti, argv[1], dm_table_get_mode(ti->table), &t->spare);
-	if (r)
-		ti->error = "Cannot open spare device";
-	return r;
-}
-
-static int check_devices(struct dmr_target *t)
-{
-	struct block_device *main = t->main->bdev, *spare = t->spare->bdev;
-	struct dm_target *ti = t->ti;
-
-	if (dmr_overlap(main, spare))
-		ti->error = "Main and spare overlap";
-	else if (bdev_nr_sectors(main) < ti->len)
-		ti->error = "Main device is smaller than the table";
-	else if (ti->len > DMR_MAX_SECTORS)
-		ti->error = "Length is more than a set can have";
-	else if (ti->len & (t->unit - 1))
-		ti->error = "Length is not a multiple of main's logical block";
-	else if (bdev_logical_block_size(spare) > bdev_logical_block_size(main))
-		ti->error = "Spare's logical block is larger than main's";
-	else if (bdev_logical_block_size(main) > DMR_BLOCK_SIZE)
-		ti->error = "Main's logical block is larger than 4096 bytes";
-	else if (bdev_is_zoned(main) || bdev_is_zoned(spare))
-		ti->error = "Zoned devices are not supported";
-	else
-		return 0;
-	return -EINVAL;
-}
-
-static int parse_pair(struct dmr_target *t, const char *name, const char *value)
-{
-	uuid_t uuid;
-
-	if (strcmp(name, "uuid"))
-		return dmr_param_set(t, name, value);
-	if (uuid_parse(value, &uuid))
-		return -EINVAL;
-	export_uuid(t->uuid, &uuid);
-	t->has_uuid = true;
-	return 0;
-}
-
-static int parse_options(struct dmr_target *t, unsigned int argc, char **argv)
-{
-	struct dm_target *ti = t->ti;
-	unsigned int count;
-	char end;
-
-	if (!argc)
-		return 0;
-	if (sscanf(argv[0], "%u%c", &count, &end) != 1 || count != argc - 1)
-		goto invalid;
-	for (argv++; count; argv++, count--) {
-		if (!strcmp(*argv, "no_repair")) {
-			t->store.no_repair = true;
-			continue;
-		}
-		if (count < 2 || parse_pair(t, argv[0], argv[1]))
-			goto invalid;
-		argv++;
-		count--;
-	}
-	return 0;
-
-invalid:
-	ti->error =
-		"Invalid optional arguments: uuid <uuid>, no_repair, or a parameter and a number";
-	return -EINVAL;
-}
-
-int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid)
-{
-	int r = dmr_store_identify(s, uuid);
-
-	if (r)
-		return r;
-	if (le64_to_cpu(s->super->length) != t->ti->len) {
-		DMERR("%pg: the set has %llu sectors, the table %llu", s->bdev,
-		      le64_to_cpu(s->super->length), (unsigned long long)t->ti->len);
-		return -EINVAL;
-	}
-	if (le32_to_cpu(s->super->main_block) != t->unit * DMR_SECTOR_SIZE) {
-		DMERR("%pg: the set is for a main with blocks of %u bytes", s->bdev,
-		      le32_to_cpu(s->super->main_block));
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int identify(struct dmr_target *t)
-{
-	return dmr_identify(t, &t->store, t->has_uuid ? t->uuid : NULL);
-}
-
-/* Only the identity is looked at: the table may still be changing under another mapping. */
-static int check_identity(struct dmr_target *t)
-{
-	int r = identify(t);
-
-	if (r >= 0)
-		return 0;
-	t->ti->error = "Spare holds no set that can be used with this main";
-	return r;
-}
-
-static void target_free(struct dmr_target *t)
-{
-	dmr_reader_exit(t);
-	dmr_mover_exit(t);
-	dmr_holds_exit(t);
-	bioset_exit(&t->bios);
-	dmr_extents_exit(&t->extents);
-	if (t->store.bdev)
-		dmr_store_exit(&t->store);
-	if (t->spare)
-		dm_put_device(t->ti, t->spare);
-	if (t->main)
-		dm_put_device(t->ti, t->main);
-	kfree(t);
-}
-
-/* -ENOMEM. */
-static int init_parts(struct dmr_target *t)
-{
-	int r;
-
-	dmr_flush_init(t);
-	dmr_guard_init(t);
-	r = dmr_extents_init(&t->extents, t->ti->len);
-	if (!r)
-		r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
-	if (!r)
-		r = dmr_holds_init(t);
-	if (!r)
-		r = dmr_mover_init(t);
-	if (!r)
-		r = dmr_reader_init(t);
-	return r;
-}
-
-static int target_init(struct dmr_target *t, unsigned int argc, char **argv)
-{
-	struct dm_target *ti = t->ti;
-	int r;
-
-	r = get_devices(t, argv);
-	if (r)
-		return r;
-	t->unit = bdev_logical_block_size(t->main->bdev) / DMR_SECTOR_SIZE;
-	r = check_devices(t);
-	if (r)
-		return r;
-
-	ti->error = "Cannot allocate memory";
-	r = dmr_store_init(&t->store, t->spare->bdev);
-	if (r) {
-		if (r == -EINVAL)
-			ti->error = "Spare device is too small";
-		return r;
-	}
-	dmr_params_default(t);
-	r = init_parts(t);
-	if (r)
-		return r;
-
-	r = parse_options(t, argc - 2, argv + 2);
-	if (!r)
-		r = check_identity(t);
-	return r;
-}
-
-static int remap_ctr(struct dm_target *ti, unsigned int argc, char **argv)
-{
-	struct dmr_target *t;
-	int r;
-
-	if (argc < 2) {
-		ti->error = "Invalid argument count: <main> <spare> [<#args> <arg>...]";
-		return -EINVAL;
-	}
-	if (ti->begin) {
-		ti->error = "Must start at sector 0";
-		return -EINVAL;
-	}
-	t = kzalloc(sizeof(*t), GFP_KERNEL);
-	if (!t) {
-		ti->error = "Cannot allocate memory";
-		return -ENOMEM;
-	}
-	t->ti = ti;
-	INIT_LIST_HEAD(&t->live);
-	INIT_LIST_HEAD(&t->holds);
-	r = target_init(t, argc, argv);
-	if (r) {
-		target_free(t);
-		return r;
-	}
-	ti->private = t;
-	ti->num_flush_bios = 2;
-	ti->flush_supported = true;
-	ti->num_write_zeroes_bios = 1;
-	ti->num_discard_bios = 1;
-	/* A discard of what is on a spare that knows none is not worth refusing all of them. */
-	ti->discards_supported = bdev_max_discard_sectors(t->main->bdev);
-	ti->per_io_data_size = sizeof(struct dmr_io);
-	return 0;
-}
-
-static void remap_dtr(struct dm_target *ti)
-{
-	dmr_unclaim(ti->private);
-	target_free(ti->private);
-}
-
 /* An empty spare becomes a set; its name is the device's, where that will do as a name. */
 static int format(struct dmr_target *t)
 {
@@ -377,7 +148,7 @@ static int format(struct dmr_target *t)
 
 static int load(struct dmr_target *t)
 {
-	int r = identify(t);
+	int r = dmr_identify(t, &t->store, dmr_wanted(t));
 
 	if (r == 1)
 		return t->store.read_only ? -EROFS : format(t);
@@ -470,8 +241,8 @@ static struct target_type remap_target = {
 	.version = { 0, 1, 0 },
 	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
 	.module = THIS_MODULE,
-	.ctr = remap_ctr,
-	.dtr = remap_dtr,
+	.ctr = dmr_ctr,
+	.dtr = dmr_dtr,
 	.map = remap_map,
 	.end_io = remap_end_io,
 	.preresume = remap_preresume,

@@ -148,13 +148,24 @@ static inline struct block_device *dmr_holder(const struct dmr_target *t,
 	return place->on_spare ? t->spare->bdev : t->main->bdev;
 }
 
-/* target.c */
+/* construct.c */
+
+int dmr_ctr(struct dm_target *ti, unsigned int argc, char **argv);
+void dmr_dtr(struct dm_target *ti);
+
+/* The only set that will do; NULL if any will. */
+static inline const u8 *dmr_wanted(const struct dmr_target *t)
+{
+	return t->has_uuid ? t->uuid : NULL;
+}
 
 /*
  * dmr_store_identify() of @s, which is the store of this target or another for the same spare, for
  * this main and table. -EUCLEAN if the set is one for another.
  */
 int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid);
+
+/* target.c */
 
 /* True for a discard of sectors on a spare that knows none: there is nothing to be done. */
 bool dmr_is_moot(struct dmr_target *t, const struct bio *bio, bool on_spare);
