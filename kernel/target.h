@@ -276,8 +276,8 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
 /* True if a write has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t);
 /*
- * If a flush of the store's own has failed, writes that ended well on the spare before are no longer
- * known to be stable, and the next flush says so. By the mover.
+ * If a flush of the store's own has failed, writes that ended well on the spare before are no
+ * longer known to be stable, and the next flush says so. By the mover.
  */
 void dmr_flush_distrust(struct dmr_target *t);
 /* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */
