@@ -23,16 +23,19 @@ class Accelerator(NamedTuple):
 KVM = Accelerator("kvm", ("-accel", "kvm", "-cpu", "host"))
 
 # Without -cx16, kernels from 6.12 on crash at random when emulated by QEMU 7.2 on several CPUs.
-TCG = Accelerator("tcg", ("-accel", "tcg,thread=multi", "-cpu", "max,-cx16"))
+TCG_AT_ONCE = Accelerator("tcg", ("-accel", "tcg,thread=multi", "-cpu", "max,-cx16"))
 
-# QEMU before 8.1 may execute old code when one CPU changes what another is about to run. Kernels
-# do that to themselves, later ones so often that they crash at times, unless CPUs take turns.
+# While one CPU changes code, another may go on with what it was, also with the breakpoint that
+# was there for a moment only: then the kernel goes round between the two for ever. Of a thousand
+# boots one hung so; QEMU 10 does it less often than 7.2. Where CPUs take turns this can't be.
 TCG_IN_TURNS = Accelerator("tcg", ("-accel", "tcg,thread=single", "-cpu", "max,-cx16"))
+
+# Any but a kernel that leaves its own code alone, see debug_kernel.py, wants its CPUs to take turns.
+tcg = TCG_IN_TURNS
 
 
 def accelerator(boot, device="/dev/kvm"):
     """KVM if it works here, else emulation. Probed once for each host kernel."""
-    tcg = TCG_IN_TURNS if boot.in_turns else TCG
     if not os.access(device, os.R_OK | os.W_OK):
         return tcg
     verdict = CACHE / f"accel-{digest(tuple(os.uname()))}"

@@ -8,7 +8,7 @@ reports, and memory for what nobody knows any more: a test passes only if there 
 
 import re
 
-from . import patience
+from . import accel, patience
 from .cache import cached, digest, execute
 from .debian import Tree
 from .errors import GuestError
@@ -44,6 +44,7 @@ def debug_tree(base, flavour):
     """A Debian system whose kernel is a debug kernel; watches all machines from now on."""
     folder = made_by("make debug-kernel", BUILD / "debug-kernel" / flavour / "built").parent
     patience.factor = SLOWER
+    accel.tcg = accel.TCG_AT_ONCE  # it has no jump labels, kprobes or tracers
     Machine.last_look = look
     key = digest(str(base.path), folder / KERNEL)
     return Tree(cached("trees", f"{flavour}-{key}", lambda path: _make_tree(path, base, folder)))

@@ -43,7 +43,6 @@ class Boot(NamedTuple):
     kernel: Path
     initrd: Path
     append: str = ""
-    in_turns: bool = False  # where CPUs are emulated, see accel.py
 
 
 def fast_lane(tree, files=(), modules=MODULES, at_hand=AT_HAND, kernel=None):

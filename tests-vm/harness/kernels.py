@@ -21,7 +21,7 @@ def lane(tree, suite, files=(), **options):
     boot = fast_lane(tree, {**dict(files), **products(other, module(other))}, kernel=other,
                      **options)
     # On a busy host an emulated TSC is measured wrong, and later kernels live by it.
-    return boot._replace(append="tsc=unstable", in_turns=True)
+    return boot._replace(append="tsc=unstable")
 
 
 def module(tree):
