@@ -94,17 +94,23 @@ def hard_times(dev, random, **options):
     return oracle
 
 
-def worsen(main, random, on):
+@pytest.fixture
+def random(seed):
+    return Random(seed)
+
+
+@pytest.fixture
+def worn_out(boot, new_disk, random):
+    """A machine with a main that has many bad sectors, and a spare."""
+    main, spare = new_disk("8M"), new_disk("16M")
     for _ in range(40):
-        main.bad_sectors(random.randrange(16384 - 8), random.choice((1, 1, 2, 8)), on=on)
+        main.bad_sectors(random.randrange(16384 - 8), random.choice((1, 1, 2, 8)), on="write")
+    return boot(main, spare), main, spare
 
 
 @pytest.mark.parametrize("percent", [1, 5])
-def test_memory_that_is_short_while_sectors_move(boot, new_disk, seed, percent):
-    random = Random(seed)
-    main, spare = new_disk("8M"), new_disk("16M")
-    worsen(main, random, "write")
-    vm = boot(main, spare)
+def test_memory_that_is_short_while_sectors_move(worn_out, random, percent):
+    vm, main, spare = worn_out
     fault = Faults(vm)
     with Remap(vm, main, spare) as dev:
         with fault.on(ALLOCATIONS, percent):
@@ -121,11 +127,8 @@ def test_memory_that_is_short_while_sectors_move(boot, new_disk, seed, percent):
 
 
 @pytest.mark.parametrize("percent", [1, 10])
-def test_a_spare_that_fails_now_and_then(boot, new_disk, seed, percent):
-    random = Random(seed)
-    main, spare = new_disk("8M"), new_disk("16M")
-    worsen(main, random, "write")
-    vm = boot(main, spare)
+def test_a_spare_that_fails_now_and_then(worn_out, random, percent):
+    vm, main, spare = worn_out
     fault = Faults(vm)
     with Remap(vm, main, spare) as dev:
         fault.of_requests_to(spare)

@@ -372,76 +372,72 @@ def test_the_spare_is_pulled_out_in_the_middle_of_a_move(boot, new_disk):
         assert not sectors.read(dev, [0], unit=64, version=2)
 
 
-def test_a_flush_reaches_the_disks_that_have_something_to_flush(boot, new_disk):
+@pytest.fixture
+def one_moved(boot, new_disk):
+    """A set whose sector 100 has moved, with nothing left to flush; and its main and spare."""
     main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
-    vm = boot(main, spare)
-    with Remap(vm, main, spare) as dev:
+    with Remap(boot(main, spare), main, spare) as dev:
         fill(dev)
         dev.message("remap 100 1")
+        dev.vm.run(f"sync {dev.dev}")
+        yield dev, main, spare
 
-        def flushes():
-            """How many reach (main, spare) when the set is told to flush."""
-            before = [counted(disk)["flushes"] for disk in (main, spare)]
-            vm.run(f"sync {dev.dev}")
-            return tuple(counted(disk)["flushes"] - old
-                         for disk, old in zip((main, spare), before))
 
-        flushes()
-        assert not sectors.write(dev, [99])
-        assert flushes() == (1, 0)
-        assert not sectors.write(dev, [100])
-        assert flushes() == (1, 1)
-        assert flushes() == (1, 0)
-        assert not sectors.read(dev, [100])
-        assert flushes() == (1, 0)
-        vm.run(f"blkdiscard -fz -o {100 * SECTOR} -l {SECTOR} {dev.dev}")
-        assert flushes() == (1, 1)
+def test_a_flush_reaches_the_disks_that_have_something_to_flush(one_moved):
+    dev, main, spare = one_moved
+
+    def flushes():
+        """How many reach (main, spare) when the set is told to flush."""
+        before = [counted(disk)["flushes"] for disk in (main, spare)]
+        dev.vm.run(f"sync {dev.dev}")
+        return tuple(counted(disk)["flushes"] - old
+                     for disk, old in zip((main, spare), before))
+
+    assert not sectors.write(dev, [99])
+    assert flushes() == (1, 0)
+    assert not sectors.write(dev, [100])
+    assert flushes() == (1, 1)
+    assert flushes() == (1, 0)
+    assert not sectors.read(dev, [100])
+    assert flushes() == (1, 0)
+    dev.vm.run(f"blkdiscard -fz -o {100 * SECTOR} -l {SECTOR} {dev.dev}")
+    assert flushes() == (1, 1)
 
 
 @pytest.mark.parametrize("which, written", [("main", 99), ("spare", 100)])
-def test_a_flush_that_failed_is_told(boot, new_disk, which, written):
+def test_a_flush_that_failed_is_told(one_moved, which, written):
     """
     To whoever asked for it, and to the writes after it: device-mapper does not tell a write
     that wants a flush before it how that went.
     """
-    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
-    vm = boot(main, spare)
-    with Remap(vm, main, spare) as dev:
-        fill(dev)
-        dev.message("remap 100 1")
-        vm.run(f"sync {dev.dev}")
-        {"main": main, "spare": spare}[which].fail_next(on="flush", kind="io")
-        assert not sectors.write(dev, [written], version=2)
-        with pytest.raises(CommandFailed, match="Input/output error"):
-            vm.run(f"sync {dev.dev}")
-        assert list(sectors.write(dev, [99, 100, 500], version=3)) == [99, 100, 500]
-        assert not sectors.read(dev, [98])
-        vm.run(f"sync {dev.dev}")
-        assert not sectors.write(dev, [99, 100, 500], version=4)
-        assert not sectors.read(dev, [99, 100, 500], version=4)
-        assert (dev.status().remapped, dev.status().mode) == (1, "rw")
+    dev, main, spare = one_moved
+    {"main": main, "spare": spare}[which].fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [written], version=2)
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [99, 100, 500], version=3)) == [99, 100, 500]
+    assert not sectors.read(dev, [98])
+    dev.vm.run(f"sync {dev.dev}")
+    assert not sectors.write(dev, [99, 100, 500], version=4)
+    assert not sectors.read(dev, [99, 100, 500], version=4)
+    assert (dev.status().remapped, dev.status().mode) == (1, "rw")
 
 
-def test_a_flush_of_the_target_s_own_that_failed_is_told(boot, new_disk):
+def test_a_flush_of_the_target_s_own_that_failed_is_told(one_moved):
     """What was written to the spare before it may be lost, and only the target was told."""
-    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
-    vm = boot(main, spare)
-    with Remap(vm, main, spare) as dev:
-        fill(dev)
-        dev.message("remap 100 1")
-        vm.run(f"sync {dev.dev}")
-        main.bad_sectors(200, kind="io")
-        spare.fail_next(on="flush", kind="io")
-        assert not sectors.write(dev, [100], version=2)
-        assert list(sectors.write(dev, [200], version=2)) == [200]
-        with pytest.raises(CommandFailed, match="Input/output error"):
-            vm.run(f"sync {dev.dev}")
-        assert list(sectors.write(dev, [100])) == [100]
-        vm.run(f"sync {dev.dev}")
-        dev.message("restore")
-        assert not sectors.write(dev, [100, 200, 500], version=3)
-        vm.run(f"sync {dev.dev}")
-        assert not sectors.read(dev, [100, 200, 500], version=3)
+    dev, main, spare = one_moved
+    main.bad_sectors(200, kind="io")
+    spare.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [100], version=2)
+    assert list(sectors.write(dev, [200], version=2)) == [200]
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [100])) == [100]
+    dev.vm.run(f"sync {dev.dev}")
+    dev.message("restore")
+    assert not sectors.write(dev, [100, 200, 500], version=3)
+    dev.vm.run(f"sync {dev.dev}")
+    assert not sectors.read(dev, [100, 200, 500], version=3)
 
 
 def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):

@@ -115,6 +115,23 @@ def test_the_table_grows(lane_of_small_steps, new_disk):
     assert (found["verdict"], len(found["extents"])) == ("clean", 512)
 
 
+def test_a_flush_that_fails_while_the_table_grows_is_told(lane_of_small_steps, new_disk):
+    """What was written to the spare before may be lost with it."""
+    main, spare = new_disk("4M", bus="virtio"), new_disk("4M", bus="virtio")
+    with Machine(lane_of_small_steps, [main, spare], append="loglevel=3") as vm:
+        vm.boot()
+        with Remap(vm, main, spare) as dev:
+            for start in range(0, 320, 64):
+                dev.message("remap " + " ".join(f"{start + at} 1" for at in range(0, 64, 2)))
+            vm.run(f"sync {dev.dev}")
+            vm.run(f"dd if=/dev/urandom of={dev.dev} count=1 oflag=direct status=none")
+            spare.fail_next(on="flush", kind="io")
+            for command in "dmsetup message r0 0 remap 400 1", f"sync {dev.dev}":
+                with pytest.raises(CommandFailed, match="Input/output error"):
+                    vm.run(command)
+            assert "table_blocks 1/" in dev.message("metadata_status")
+
+
 def test_a_bad_place_on_the_spare_is_passed_over(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("16M")
     main.bad_sectors(100)
