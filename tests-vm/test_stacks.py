@@ -157,10 +157,13 @@ def test_swapping_goes_on_while_writes_fail(boot, new_disk, seed):
     random = Random(seed)
     main, spare = new_disk("256M"), new_disk("64M")
     grow_weak(main, random, areas=150)
-    vm = boot(main, spare, memory=160)
+    vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
-        vm.run(f"mkswap {dev.dev} && swapon {dev.dev} && mkdir /hog &&"
-               " mount -t tmpfs -o size=128M tmpfs /hog")
+        vm.run(f"mkswap {dev.dev} && swapon {dev.dev} && mkdir /hog /ballast &&"
+               " mount -t tmpfs -o size=128M tmpfs /hog && mount -t ramfs ramfs /ballast")
+        vm.run("available=$(awk '/MemAvailable/ {print $2}' /proc/meminfo);"
+               " head -c $(((available - 80 * 1024) * 1024)) /dev/zero > /ballast/zeroes",
+               timeout=120)
         summed = f"head -c {104 << 20} /dev/urandom | tee /hog/data | sha256sum"
         before = vm.run(summed, timeout=120)
         assert vm.run("sha256sum < /hog/data", timeout=120) == before
