@@ -45,7 +45,7 @@ DEPS_BUILD += linux-headers-cloud-amd64
 # machines, their disks and root images
 DEPS_VM := qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring e2fsprogs fdisk busybox-static cpio zstd kmod procps
 # the harness
-DEPS_VM += python3 python3-pytest
+DEPS_VM += python3 python3-pytest python3-pytest-xdist
 
 # unit tests, fuzzing, static checks
 DEPS_TEST := libcmocka-dev clang libclang-rt-dev sparse shellcheck
@@ -184,8 +184,9 @@ fuzz-smoke: $(FUZZERS)
 PYTHON      := PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' /usr/bin/python3
 PYTEST_ARGS :=
 
+# An emulated guest is busy on one CPU most of the time: as many tests run at once as there are.
 check-vm:
-	@$(PYTHON) -m pytest tests-vm -q -o cache_dir='$(CURDIR)/build/pytest' $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest tests-vm -q -n $(JOBS) -o cache_dir='$(CURDIR)/build/pytest' $(PYTEST_ARGS)
 
 # In this order, one after the other: pytest's summary comes last.
 check:

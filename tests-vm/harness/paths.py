@@ -39,7 +39,7 @@ def scratch():
     home.mkdir(parents=True, exist_ok=True)
     for left in home.iterdir():
         if not Path("/proc", left.name).exists():
-            shutil.rmtree(left)
+            shutil.rmtree(left, ignore_errors=True)  # another process may do the same
     folder = home / str(os.getpid())
     folder.mkdir()
     atexit.register(shutil.rmtree, folder)
