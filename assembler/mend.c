@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Order is everything here. Table blocks go first and are stable before any superblock counts them. Only
- * instances that lost the vote are overwritten, so a crash while mending leaves at least what there
- * was: damage, to be mended again. Superblocks do change in every copy (generation, digest, the
+ * instances that lost the vote are overwritten, in one copy, another, and when two are whole the others: they
+ * may be the only whole copies of the version before, where a commit was cut short. So a crash
+ * while mending leaves damage, to be mended again. Superblocks do change in every copy (generation, digest, the
  * record of the repair), therefore in two waves with a flush between them: the first covers
  * the bad ones and at most half of the good ones, the second the rest, once the first has been read back.
  */
@@ -122,8 +123,11 @@ static unsigned int verify_tables(struct copies *c, uint32_t first, uint32_t las
 	return failed;
 }
 
-/* Bring the tables level. A copy that fails once is left alone from there on. Returns the copies that failed. */
-static unsigned int mend_tables(struct copies *c, uint32_t *count)
+/*
+ * Bring the tables of @copies level. One that fails once is left alone from there on. Returns those
+ * that failed; ALL_COPIES if nothing is known to be stable.
+ */
+static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t *count)
 {
 	struct dmr_table *buffer = blocks_alloc(2);
 	uint32_t blocks = copies_table_blocks(c);
@@ -133,7 +137,7 @@ static unsigned int mend_tables(struct copies *c, uint32_t *count)
 		return ALL_COPIES;
 	for (uint32_t first = 1; first <= blocks; first += WAVE_BLOCKS) {
 		uint32_t last = blocks - first < WAVE_BLOCKS ? blocks : first + WAVE_BLOCKS - 1;
-		unsigned int wanted = ALL_COPIES & ~failed;
+		unsigned int wanted = copies & ~failed;
 		uint32_t before = *count;
 
 		failed |= write_tables(c, first, last, buffer, wanted, count);
@@ -146,6 +150,20 @@ static unsigned int mend_tables(struct copies *c, uint32_t *count)
 		failed |= verify_tables(c, first, last, buffer, buffer + 1, wanted);
 	}
 	free(buffer);
+	return failed;
+}
+
+/* All tables, so that one whole copy is left at any time. Returns as above. */
+static unsigned int mend_tables(struct copies *c, uint32_t *count)
+{
+	unsigned int left = ALL_COPIES, failed = 0, next;
+
+	for (; left && failed != ALL_COPIES; left &= ~next) {
+		unsigned int whole = ~(left | failed) & ALL_COPIES;
+
+		next = __builtin_popcount(whole) < DMR_SAFE_COPIES ? left & -left : left;
+		failed |= level_tables(c, next, count);
+	}
 	return failed;
 }
 

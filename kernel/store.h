@@ -15,7 +15,6 @@
 #include "extents.h"
 #include "format.h"
 
-#define DMR_SAFE_COPIES   2 /* copies that must hold a remap before a write is acknowledged */
 #define DMR_ENTRY_SECTORS 8 /* of spare per entry that there is room for, by the layout */
 
 struct dmr_store {

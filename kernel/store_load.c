@@ -14,7 +14,8 @@
 #define DM_MSG_PREFIX "remap"
 
 /* Table blocks that are read at once from each copy. */
-#define BATCH 32
+#define ALL_COPIES ((1 << DMR_COPIES) - 1)
+#define BATCH      32
 
 /* What is wrong with one table block, bit per copy. */
 struct damage {
@@ -319,8 +320,8 @@ static void read_back(struct loader *l, u8 copies, u32 index, const void *block)
 			s->bad_copies |= 1 << i;
 }
 
-/* Write the winners over what is not current, one batch at a time, and read them back. */
-static int level_tables(struct loader *l, u8 *mended)
+/* Write the winners over what is not current in @copies, a batch at a time, and read them back. */
+static int level_tables(struct loader *l, u8 copies, u8 *mended)
 {
 	struct dmr_store *s = l->store;
 	u32 from, i;
@@ -332,17 +333,17 @@ static int level_tables(struct loader *l, u8 *mended)
 		int r;
 
 		for (i = from; i < to; i++)
-			any |= to_mend(s, &l->table[i]);
+			any |= to_mend(s, &l->table[i]) & copies;
 		if (!any)
 			continue;
 		dmr_wave_begin(&w, s);
 		for (i = from; i < to; i++)
-			dmr_wave_write(&w, to_mend(s, &l->table[i]), i + 1, s->table[i]);
+			dmr_wave_write(&w, to_mend(s, &l->table[i]) & copies, i + 1, s->table[i]);
 		r = dmr_wave_end(&w);
 		if (r)
 			return r;
 		for (i = from; i < to; i++) {
-			u8 mend = to_mend(s, &l->table[i]);
+			u8 mend = to_mend(s, &l->table[i]) & copies;
 
 			*mended |= mend;
 			read_back(l, mend, i + 1, s->table[i]);
@@ -355,18 +356,41 @@ static int level_tables(struct loader *l, u8 *mended)
  * The elected superblock, as it is, over those that are not: the next one is then written with
  * five good ones to lose, and not over the last.
  */
-static int level_supers(struct loader *l)
+static int level_supers(struct loader *l, u8 copies)
 {
 	struct dmr_store *s = l->store;
-	u8 mend = to_mend(s, &l->super);
+	u8 mend = to_mend(s, &l->super) & copies;
 	struct dmr_wave w;
 	int r;
 
+	if (!mend)
+		return 0;
 	dmr_wave_begin(&w, s);
 	dmr_wave_write(&w, mend, 0, s->super);
 	r = dmr_wave_end(&w);
 	if (!r)
 		read_back(l, mend, 0, s->super);
+	return r;
+}
+
+/*
+ * One copy, another, and when two are whole the others. What is not current may still be the only
+ * whole copy: a commit that was cut short leaves new blocks here and there, and the version before
+ * where it has not been.
+ */
+static int level_in_turn(struct loader *l, u8 *mended)
+{
+	struct dmr_store *s = l->store;
+	u8 left = ALL_COPIES, whole = 0, next;
+	int r = 0;
+
+	for (; left && !r; left &= ~next) {
+		next = hweight8(whole) < DMR_SAFE_COPIES ? left & -left : left;
+		r = level_tables(l, next, mended);
+		if (!r)
+			r = level_supers(l, next);
+		whole = (whole | next) & ~s->bad_copies;
+	}
 	return r;
 }
 
@@ -383,9 +407,8 @@ static void note_bad_copies(struct loader *l)
 }
 
 /*
- * Bring all copies level before any I/O is served. Only instances that are not current are
- * written over, so nothing good is at stake; then the superblock follows in its waves, also when
- * it adopts blocks newer than itself. A winner may have survived a crash of the machine in the
+ * Bring all copies level before any I/O is served; then the superblock follows in its waves, also
+ * when it adopts blocks newer than itself. A winner may have survived a crash of the machine in the
  * cache of the spare: what it stands in for is not written over before it is stable itself.
  */
 static int level_copies(struct loader *l)
@@ -396,9 +419,7 @@ static int level_copies(struct loader *l)
 	int r = dmr_store_flush(s);
 
 	if (!r)
-		r = level_tables(l, &mended);
-	if (!r)
-		r = level_supers(l);
+		r = level_in_turn(l, &mended);
 	if (r)
 		return r;
 	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)

@@ -33,18 +33,20 @@ class Copies:
     def __len__(self):
         return len(self._copies)
 
-    def each_alone(self):
-        """What `dmremap examine` would find if nothing were left of the other four, one for each."""
-        kept = [copy.read() for copy in self._copies]
-        found = []
-        for number, survivor in enumerate(self._copies):
-            for copy in self._copies:
-                copy.write(bytes(copy.length))
-            survivor.write(kept[number])
-            found.append(examine(self._disk.path))
-        for copy, data in zip(self._copies, kept):
+    def examine_without(self, lost):
+        """What `dmremap examine` would find if nothing were left of the copies of these numbers."""
+        kept = {self[number]: self[number].read() for number in lost}
+        for copy in kept:
+            copy.write(bytes(copy.length))
+        found = examine(self._disk.path)
+        for copy, data in kept.items():
             copy.write(data)
         return found
+
+    def each_alone(self):
+        """What would be found without the other four, one for each."""
+        numbers = set(range(len(self)))
+        return [self.examine_without(numbers - {number}) for number in range(len(self))]
 
 
 class Copy:
