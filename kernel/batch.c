@@ -3,6 +3,7 @@
  * What moves to the spare between two commits.
  */
 #include <linux/blkdev.h>
+#include <linux/jiffies.h>
 
 #include "target.h"
 
@@ -17,8 +18,18 @@ void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 {
 	b->target = t;
 	b->moved = false;
+	b->began = jiffies;
 	INIT_LIST_HEAD(&b->ranges);
 	dmr_update_begin(&b->update, &t->extents);
+}
+
+int dmr_reserve(struct dmr_target *t)
+{
+	int r = dmr_store_reserve(&t->store);
+
+	/* It flushes where the table grows, and somebody may flush before the batch ends. */
+	dmr_flush_distrust(t);
+	return r;
 }
 
 static int commit(struct dmr_batch *b)
@@ -95,7 +106,7 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 	const sector_t cursor = s->cursor;
 	unsigned int attempt;
 	sector_t place;
-	int r = again ? 0 : dmr_store_reserve(s);
+	int r = again ? 0 : dmr_reserve(t);
 
 	if (r)
 		return r;

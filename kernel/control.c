@@ -6,13 +6,14 @@
 
 #include "target.h"
 
+#define MESSAGE_RANGES 512 /* of a "remap", so that it takes a few pages */
+
 static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 {
-	unsigned int sz = 0, args = 2 * t->has_uuid + t->store.no_repair;
-	enum dmr_param p;
+	const unsigned long chosen = READ_ONCE(t->chosen);
+	unsigned int args = 2 * (t->has_uuid + hweight_long(chosen)) + t->store.no_repair;
+	unsigned int sz = 0, p;
 
-	for (p = 0; p < DMR_PARAMS; p++)
-		args += dmr_param_chosen(t, p) ? 2 : 0;
 	DMEMIT("%s %s", t->main->name, t->spare->name);
 	if (args)
 		DMEMIT(" %u", args);
@@ -20,9 +21,8 @@ static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 		DMEMIT(" uuid %pUb", t->uuid);
 	if (t->store.no_repair)
 		DMEMIT(" no_repair");
-	for (p = 0; p < DMR_PARAMS; p++)
-		if (dmr_param_chosen(t, p))
-			DMEMIT(" %s %llu", dmr_param_chosen(t, p), READ_ONCE(t->param[p]));
+	for_each_set_bit(p, &chosen, DMR_PARAMS)
+		DMEMIT(" %s %llu", dmr_param_name(p), READ_ONCE(t->param[p]));
 }
 
 void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_flags, char *result,
@@ -79,10 +79,15 @@ static int parse_range(struct dmr_target *t, char **argv, sector_t from, struct 
 /* @pairs of a first sector and a count. */
 static int message_remap(struct dmr_target *t, char **argv, unsigned int pairs)
 {
-	struct dmr_errand *e = kzalloc(struct_size(e, range, pairs), GFP_KERNEL);
+	struct dmr_errand *e;
 	sector_t end = 0;
 	int r = 0;
 
+	if (pairs > MESSAGE_RANGES) {
+		DMERR("remap: %u ranges, %u at most in one message", pairs, MESSAGE_RANGES);
+		return -E2BIG;
+	}
+	e = kzalloc(struct_size(e, range, pairs), GFP_KERNEL);
 	if (!e)
 		return -ENOMEM;
 	e->run = dmr_move;

@@ -40,20 +40,20 @@ int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 	return DM_ENDIO_INCOMPLETE;
 }
 
-static bool latched(const struct dmr_target *t)
+bool dmr_flush_owes(const struct dmr_target *t)
 {
 	return t->flush.failed || t->flush.owed;
 }
 
 static void latch(struct dmr_target *t, u8 failed, bool owed)
 {
-	const bool before = latched(t);
+	const bool before = dmr_flush_owes(t);
 
 	WRITE_ONCE(t->flush.failed, failed);
 	t->flush.owed = owed;
-	if (latched(t) && !before)
+	if (dmr_flush_owes(t) && !before)
 		dmr_hold(t, &t->flush.everything);
-	else if (before && !latched(t))
+	else if (before && !dmr_flush_owes(t))
 		dmr_release(&t->flush.everything, 1);
 }
 
@@ -67,6 +67,8 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
 	}
 	if (bio->bi_status) {
+		DMERR_LIMIT("%pg: a flush failed, so writes to the set fail until one succeeds",
+			    io->on_spare ? t->spare->bdev : t->main->bdev);
 		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
 	} else if (io->failures == t->flush.failures) {
@@ -77,11 +79,13 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	dmr_end(bio);
 }
 
-bool dmr_flush_refuses(struct dmr_target *t)
+bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 {
-	if (!latched(t))
+	if (!dmr_flush_owes(t))
 		return false;
-	latch(t, t->flush.failed, false);
+	/* Nobody minds a discard that fails. */
+	if (bio_op(bio) != REQ_OP_DISCARD)
+		latch(t, t->flush.failed, false);
 	return true;
 }
 
@@ -99,7 +103,7 @@ void dmr_flush_distrust(struct dmr_target *t)
 /* The data of a flush that failed may have waited for the end of a suspend. */
 void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 {
-	if (!latched(old))
+	if (!dmr_flush_owes(old))
 		return;
 	t->flush.distrusted = old->flush.distrusted;
 	latch(t, t->flush.failed | old->flush.failed, true);

@@ -51,6 +51,21 @@ static bool within_budget(struct dmr_target *t, unsigned int sectors, u64 budget
 	return true;
 }
 
+static bool budget_is_spent(const struct dmr_target *t)
+{
+	const struct dmr_guard *g = &t->guard;
+
+	return t->param[DMR_BUDGET] && READ_ONCE(g->spent) >= t->param[DMR_BUDGET] &&
+	       !minute_is_over(g);
+}
+
+static void await_minute(struct dmr_target *t)
+{
+	struct dmr_guard *g = &t->guard;
+
+	mod_delayed_work(t->mover.wq, &g->over, max(0L, (long)(g->minute + 60 * HZ - jiffies)));
+}
+
 /* From now on until the minute is over dmr_guard_stops(). */
 static void exceed_budget(struct dmr_target *t)
 {
@@ -59,7 +74,7 @@ static void exceed_budget(struct dmr_target *t)
 	DMERR_LIMIT("%pg: more than %llu sectors to be moved in a minute, moving none",
 		    t->main->bdev, t->param[DMR_BUDGET]);
 	WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
-	queue_delayed_work(t->mover.wq, &g->over, max(0L, (long)(g->minute + 60 * HZ - jiffies)));
+	await_minute(t);
 }
 
 static bool gone(struct dmr_target *t)
@@ -114,8 +129,7 @@ bool dmr_guard_stops(const struct dmr_target *t)
 	    (READ_ONCE(g->gone) ||
 	     (t->param[DMR_GIVE_UP] && READ_ONCE(g->row) >= t->param[DMR_GIVE_UP])))
 		return true;
-	return t->param[DMR_BUDGET] && READ_ONCE(g->spent) >= t->param[DMR_BUDGET] &&
-	       !minute_is_over(g);
+	return budget_is_spent(t);
 }
 
 void dmr_guard_init(struct dmr_target *t)
@@ -127,4 +141,10 @@ void dmr_guard_init(struct dmr_target *t)
 void dmr_guard_cancel(struct dmr_target *t)
 {
 	cancel_delayed_work_sync(&t->guard.over);
+}
+
+void dmr_guard_resume(struct dmr_target *t)
+{
+	if (budget_is_spent(t))
+		await_minute(t);
 }

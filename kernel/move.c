@@ -60,6 +60,10 @@ static int read_run(struct move *m, const struct dmr_range *run, sector_t at)
 {
 	struct dmr_target *t = m->target;
 
+	if (impatient(m, run->start)) {
+		m->upto = run->start;
+		return 0;
+	}
 	if (!dmr_transfer(t, t->mover.page, at, run->end - run->start, REQ_OP_READ, t->main->bdev,
 			  run->start)) {
 		m->any = true;
@@ -79,14 +83,15 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 	int r = 0;
 
 	for (; count && !r; sector += run, at += run, count -= run) {
-		r = dmr_store_reserve(&t->store);
+		r = dmr_reserve(t);
 		if (r)
 			return r;
 		run = min_t(sector_t, count, dmr_region_left(&t->extents, sector));
 		run = dmr_store_alloc(&t->store, run, t->unit, &place);
 		if (!run)
 			return -ENOSPC;
-		if (!dmr_transfer(t, t->mover.page, at, run, REQ_OP_WRITE, t->spare->bdev, place)) {
+		if (!dmr_transfer(t, t->mover.page, at, run, REQ_OP_WRITE | REQ_SYNC,
+				  t->spare->bdev, place)) {
 			r = dmr_batch_add(b, sector, place, run, false);
 			continue;
 		}
@@ -143,7 +148,7 @@ static int hold_and_move(struct move *m)
 {
 	struct dmr_target *t = m->target;
 	unsigned int i;
-	int r = dmr_store_reserve(&t->store);
+	int r = dmr_reserve(t);
 
 	if (r)
 		return r;

@@ -36,7 +36,7 @@ int dmr_param_set(struct dmr_target *t, const char *name, const char *value)
 	return 0;
 }
 
-const char *dmr_param_chosen(const struct dmr_target *t, enum dmr_param p)
+const char *dmr_param_name(enum dmr_param p)
 {
-	return test_bit(p, &t->chosen) ? names[p] : NULL;
+	return names[p];
 }

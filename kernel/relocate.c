@@ -21,10 +21,16 @@
 #define PIECE_PAGES (DMR_PIECE_SECTORS / DMR_BLOCK_SECTORS)
 
 /*
- * Blocks of a piece are not tried for longer than this, on a disk that takes long for each. What is
- * left moves untried: others wait for the mover, too.
+ * Where a disk takes long for each block, blocks are not tried for longer than this in a batch. The
+ * others of the bio at hand move untried, and no further bio is begun: nothing of a batch is
+ * acknowledged before its end.
  */
 #define PATIENCE (30 * HZ)
+
+static bool impatient(const struct dmr_batch *b)
+{
+	return time_after(jiffies, b->began + PATIENCE);
+}
 
 /* Put one logical block of @bio on the spare; @again: from another place there. */
 static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t offset, bool again)
@@ -57,7 +63,6 @@ static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t 
 static blk_status_t write_blocks(struct dmr_batch *b, struct bio *bio, sector_t offset,
 				 const struct dmr_place *piece)
 {
-	const unsigned long began = jiffies;
 	struct dmr_target *t = b->target;
 	blk_status_t status = BLK_STS_OK;
 	struct dmr_place block = *piece;
@@ -66,9 +71,7 @@ static blk_status_t write_blocks(struct dmr_batch *b, struct bio *bio, sector_t 
 	block.run = t->unit;
 	for (done = 0; done < piece->run && !status; done += t->unit) {
 		block.sector = piece->sector + done;
-		status = time_after(jiffies, began + PATIENCE)
-				 ? BLK_STS_IOERR
-				 : write_place(t, bio, offset + done, &block);
+		status = impatient(b) ? BLK_STS_IOERR : write_place(t, bio, offset + done, &block);
 		if (dmr_is_suspect(status))
 			status = move_block(b, bio, offset + done, piece->on_spare);
 	}
@@ -160,7 +163,8 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 	sector_t offset;
 
 	/* What is still held now is so after a failure. */
-	if (dmr_flush_refuses(b->target) || dmr_overlaps_hold(b->target, start, start + sectors))
+	if (dmr_flush_refuses(b->target, bio) ||
+	    dmr_overlaps_hold(b->target, start, start + sectors))
 		return BLK_STS_IOERR;
 	for (offset = 0; offset < sectors && !status; offset += place.run) {
 		dmr_update_lookup(&b->update, start + offset,
@@ -172,13 +176,13 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 	return status;
 }
 
-/* Returns those of @bios that are to be ended after the batch. */
+/* Returns those of @bios that are to be ended after the batch; some may be left. */
 static struct bio_list rewrite_all(struct dmr_batch *b, struct bio_list *bios)
 {
 	struct bio_list done = BIO_EMPTY_LIST;
 	struct bio *bio;
 
-	while ((bio = bio_list_pop(bios))) {
+	while (!impatient(b) && (bio = bio_list_pop(bios))) {
 		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 		if (io->flush) {
@@ -267,16 +271,25 @@ static void mover_work(struct work_struct *work)
 	/* The root and swap may be on this: nothing here may wait for their I/O. */
 	const unsigned int noio = memalloc_noio_save();
 	struct dmr_mover *v = &t->mover;
+	unsigned int reserves;
 	struct bio_list bios;
+	bool more;
 
 	spin_lock_irq(&v->lock);
 	bios = v->bios;
 	bio_list_init(&v->bios);
 	spin_unlock_irq(&v->lock);
 
+	/* What is written may be swapped out: there may be no memory but what this frees. */
+	reserves = memalloc_noreclaim_save();
 	serve_bios(t, &bios);
-	if (serve_errands(t))
+	memalloc_noreclaim_restore(reserves);
+	more = serve_errands(t) || !bio_list_empty(&bios);
+	spin_lock_irq(&v->lock);
+	bio_list_merge_head(&v->bios, &bios);
+	if (more)
 		queue_work(v->wq, &v->work);
+	spin_unlock_irq(&v->lock);
 	dmr_report(t);
 	memalloc_noio_restore(noio);
 }

@@ -79,6 +79,13 @@ static bool read_block(struct attempt *a, sector_t offset)
 	return false;
 }
 
+/* What was not looked at has failed with what the whole has. */
+static void give_up(struct attempt *a)
+{
+	if (!a->status)
+		a->status = a->bio->bi_status;
+}
+
 /* A piece that failed as a whole. If none of its blocks fails, one of them needs several goes. */
 static void read_blocks(struct attempt *a, sector_t offset, const struct dmr_place *place)
 {
@@ -90,7 +97,7 @@ static void read_blocks(struct attempt *a, sector_t offset, const struct dmr_pla
 	for (done = 0; done < place->run && !impatient(a); done += t->unit)
 		all &= read_block(a, offset + done);
 	if (done < place->run) {
-		a->status = a->status ? a->status : BLK_STS_IOERR;
+		give_up(a);
 		return;
 	}
 	if (!all || place->on_spare)
@@ -111,7 +118,7 @@ static void reread(struct attempt *a)
 
 	for (offset = 0; offset < sectors && !a->gone; offset += place.run) {
 		if (impatient(a)) {
-			a->status = a->status ? a->status : BLK_STS_IOERR;
+			give_up(a);
 			break;
 		}
 		place = dmr_locate(&t->extents, bio->bi_iter.bi_sector + offset,

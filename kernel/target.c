@@ -175,16 +175,19 @@ static int remap_preresume(struct dm_target *ti)
 	noio = memalloc_noio_save();
 	r = load(t);
 	memalloc_noio_restore(noio);
+	/* What the table before left in the spare's cache; a load that writes flushes. */
+	if (!dmr_store_writable(&t->store) || t->store.flush_failed)
+		atomic64_inc(&t->flush.written);
+	dmr_flush_distrust(t);
 	if (r) {
 		DMERR("%pg: cannot load the remap table (%d)", t->spare->bdev, r);
-		dmr_unclaim(t);
+		/* If a flush failed, here or before, the table that comes next has to know. */
+		if (!dmr_flush_owes(t))
+			dmr_unclaim(t);
 		return r;
 	}
 	t->loaded = true;
 	t->reported = dmr_health(t);
-	/* What the table before left in the spare's cache; a load that writes flushes. */
-	if (!dmr_store_writable(&t->store))
-		atomic64_inc(&t->flush.written);
 	return 0;
 }
 
@@ -219,6 +222,7 @@ static int remap_iterate_devices(struct dm_target *ti, iterate_devices_callout_f
 
 static void remap_resume(struct dm_target *ti)
 {
+	dmr_guard_resume(ti->private);
 	dmr_mover_start(ti->private);
 	dmr_sysfs_add(ti->private);
 }
@@ -231,7 +235,7 @@ static void remap_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	limits->physical_block_size = bdev_physical_block_size(t->main->bdev);
 	limits->io_min = bdev_io_min(t->main->bdev);
 	limits->io_opt = bdev_io_opt(t->main->bdev);
-	limits->alignment_offset = bdev_alignment_offset(t->main->bdev);
+	limits->alignment_offset = max(bdev_alignment_offset(t->main->bdev), 0);
 	limits->discard_granularity = bdev_discard_granularity(t->main->bdev);
 	limits->discard_alignment = bdev_discard_alignment(t->main->bdev);
 }

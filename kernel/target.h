@@ -273,21 +273,24 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error);
 /* The same in the mover, for what dmr_flush_end() passed on. */
 void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
-/* True if a write has to fail for a flush that failed. By the mover. */
-bool dmr_flush_refuses(struct dmr_target *t);
+/* True if a write or discard has to fail for a flush that failed. By the mover. */
+bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 /*
  * If a flush of the store's own has failed, writes that ended well on the spare before are no
- * longer known to be stable, and the next flush says so. By the mover.
+ * longer known to be stable, and the next flush says so. By the mover, or before there is any I/O.
  */
 void dmr_flush_distrust(struct dmr_target *t);
+/* True if flushes or writes still have to be told of a flush that failed. */
+bool dmr_flush_owes(const struct dmr_target *t);
 /* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */
 void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old);
 
 /* guard.c */
 
 void dmr_guard_init(struct dmr_target *t);
-/* Forget that somebody wanted to know of the end of the minute. Sleeps. */
+/* Forget that somebody wants to know of the end of the minute, until dmr_guard_resume(). Sleeps. */
 void dmr_guard_cancel(struct dmr_target *t);
+void dmr_guard_resume(struct dmr_target *t);
 /*
  * True if @sectors of main, a block that has just failed to be written, or that was read with
  * trouble, may be moved now. They count as moved. By the mover. Reads have half of the budget only:
@@ -349,12 +352,15 @@ struct dmr_batch {
 	struct dmr_update update;
 	struct list_head ranges; /* struct dmr_range: what was moved */
 	bool moved;
+	unsigned long began; /* jiffies */
 };
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
+/* dmr_store_reserve(), before anything is entered. */
+int dmr_reserve(struct dmr_target *t);
 /*
  * Enter a range, inside one region of the map, whose data is on the spare, after
- * dmr_store_reserve(). @again: it is one block, which was on the spare before, and needs no room.
+ * dmr_reserve(). @again: it is one block, which was on the spare before, and needs no room.
  * The batch is unchanged if this fails, but that the range would be refused with the others:
  * -ENOMEM, or as dmr_store_replace().
  */
@@ -418,8 +424,7 @@ void dmr_report(struct dmr_target *t);
 void dmr_params_default(struct dmr_target *t);
 /* -EINVAL: no such parameter, or no number. */
 int dmr_param_set(struct dmr_target *t, const char *name, const char *value);
-/* The name of a chosen parameter, else NULL. */
-const char *dmr_param_chosen(const struct dmr_target *t, enum dmr_param p);
+const char *dmr_param_name(enum dmr_param p);
 
 /* sysfs.c: <disk>/remap/. Errors are logged: nothing depends on it. */
 

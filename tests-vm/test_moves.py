@@ -43,6 +43,44 @@ def test_a_write_does_not_wait_for_a_disk_that_tries_for_long(boot, new_disk):
         assert 0 < dev.status().pending < 256
 
 
+def test_a_write_does_not_wait_for_many_that_a_disk_takes_long_to_refuse(boot, new_disk):
+    """What waits when the mover begins shares a commit, as far as it gets in half a minute."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M")
+    main.bad_sectors(0, kind="io")
+    main.bad_sectors(1000, count=128, kind="io")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 0 {main.dev} 0 1000"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        keep_busy = vm.spawn(f"{sectors.GUEST_PATH} write /dev/mapper/r0 0")
+        writes = [vm.spawn(f"{sectors.GUEST_PATH} write -u 64 /dev/mapper/r0 {sector}")
+                  for sector in (1000, 1064)]
+        assert keep_busy.wait().status == 0
+        vm.wait_for("pidof sectors | grep -v ' '", timeout=120)
+        assert sorted(job.status is None for job in writes) == [False, True]
+        for job in writes:
+            assert (job.wait(120).status, job.stdout) == (0, "")
+        assert not sectors.read(dev, [0, *range(1000, 1128)])
+
+
+def test_a_write_does_not_wait_for_sectors_that_take_long_to_read(boot, new_disk):
+    """A move of such sectors stops for it."""
+    main, spare = new_disk("64M"), new_disk("16M")
+    main.bad_sectors(2000)
+    ranges = range(0, 64, 2)
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 2000 {main.dev} 0 0"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        move = vm.spawn("dmsetup message r0 0 remap " + " ".join(f"{n} 1" for n in ranges))
+        vm.wait_for(f"awk '$1 > 2' {folder(slow)}/stat | grep .")
+        assert not sectors.write(dev, [2000])
+        assert 1 < dev.status().remapped < len(ranges)
+        vm.run("dmsetup suspend r0; dmsetup resume r0")
+        assert "busy" in move.wait().stderr
+        assert 1 < dev.status().remapped < len(ranges)
+
+
 def test_a_move_can_be_killed_and_many_that_wait_end_with_a_suspend(boot, new_disk):
     main, spare = new_disk("64M"), new_disk("64M")
     vm = boot(main, spare)

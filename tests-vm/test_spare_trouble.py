@@ -356,8 +356,9 @@ def test_the_spare_is_pulled_out_in_the_middle_of_a_move(boot, new_disk):
         dev.wait(lambda status: status.remapped >= 4096)
         vm.unplug(spare)
         assert move.wait(20).status != 0
-        moved = dev.status().remapped
-        assert moved >= 4096
+        # If a commit failed its sectors are counted, but nobody was told that they have moved.
+        moved = dev.status().remapped - (256 if dev.status().mode == "failed" else 0)
+        assert moved >= 4096 - 256
         assert not sectors.read(dev, AREA[:1024:64], unit=64)
         assert sectors.read(dev, [1024], unit=64)
         assert not sectors.write(dev, [0], unit=64, version=2)
@@ -438,6 +439,35 @@ def test_a_flush_of_the_target_s_own_that_failed_is_told(one_moved):
     assert not sectors.write(dev, [100, 200, 500], version=3)
     dev.vm.run(f"sync {dev.dev}")
     assert not sectors.read(dev, [100, 200, 500], version=3)
+
+
+def test_a_discard_that_fails_does_not_count_as_telling_a_write(one_moved):
+    """Nobody minds it."""
+    dev, main, _ = one_moved
+    main.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [99], version=2)
+    for command in f"sync {dev.dev}", f"blkdiscard -f -o {500 * SECTOR} -l {SECTOR} {dev.dev}":
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            dev.vm.run(command)
+    dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [99], version=3)) == [99]
+    assert not sectors.write(dev, [99], version=3)
+
+
+@pytest.mark.parametrize("again", ["", "dmsetup load r0 --table '{table}';"],
+                         ids=["same table", "another"])
+def test_a_flush_that_fails_while_a_table_is_loaded_is_told(one_moved, again):
+    """By the table that is in use at last: the one before had acknowledged what is lost."""
+    dev, _, spare = one_moved
+    dev.vm.run(f"dmsetup load r0 --table '{dev.table}'")
+    spare.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [100], version=2)
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run("dmsetup suspend --nolockfs r0; dmsetup resume r0")
+    dev.vm.run(again.format(table=dev.table) + "dmsetup resume r0")
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    dev.vm.run(f"sync {dev.dev}")
 
 
 def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):
