@@ -137,7 +137,7 @@ class Story:
     def power_goes(self):
         """The power is cut in the middle of writing over bad sectors."""
         self.writer = AckWriter(self.random.getrandbits(32), self.mark, "1M")
-        self.vm.cut_after(self.random.randrange(150, 600))
+        self.vm.cut_after(self.random.randrange(300, 600))
         self.writer.start(self.vm, f"/srv/{JOURNAL}")
         self.vm.wait_cut()
         self.vm.power_cut(self.random.getrandbits(32))

@@ -24,6 +24,7 @@ from harness.copies import Copies
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
+from harness.patience import deadline
 from harness.remap import Remap
 
 CUTS = 20
@@ -49,7 +50,7 @@ def lost_in_state(writer, state):
 class Campaign:
     """A set whose main gets worse, writes over it, and cuts at random instants."""
 
-    def __init__(self, lane, disks, seed, tmp_path):
+    def __init__(self, lane, disks, seed, tmp_path, states_each=1):
         self.random = Random(seed)
         self.disks = self.main, self.spare, self.mark = disks
         # The kernel says a lot of each bad sector, and its console is slow.
@@ -57,6 +58,7 @@ class Campaign:
         self.writer = None
         self.folder = tmp_path
         self.states = []
+        self.states_each = states_each
         self.judged = 0
 
     def worsen(self):
@@ -68,18 +70,19 @@ class Campaign:
         self.writer = AckWriter(self.random.getrandbits(32), self.mark, AREA,
                                 options="-d -b 512 -x 32")
         self.writer.start(self.vm, dev)
-        deadline = time.monotonic() + 120
+        end = deadline(120)
         while sum(self.writer.acknowledged()) < WRITTEN_BEFORE:
-            assert time.monotonic() < deadline, "the guest does not get on with its writes"
+            assert time.monotonic() < end, "the guest does not get on with its writes"
             time.sleep(0.05)
         self.worsen()
-        self.vm.cut_after(self.random.randrange(1, LONGEST), each=self.keep_state)
+        self.vm.cut_after(self.random.randrange(1, LONGEST), each=self.keep_states)
         self.vm.wait_cut()
 
-    def keep_state(self):
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        state = self.vm.after_power_loss(self.random.getrandbits(32), folder)
-        self.states.append([state[disk] for disk in self.disks])
+    def keep_states(self):
+        for _ in range(self.states_each):
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            state = self.vm.after_power_loss(self.random.getrandbits(32), folder)
+            self.states.append([state[disk] for disk in self.disks])
 
     def lost_in_states(self):
         """Judges the states kept, and forgets them."""
@@ -182,4 +185,4 @@ def lane_without(tree, tmp_path, file, flush):
 ], ids=["metadata", "data"])
 def test_the_campaign_sees_a_missing_flush(tree, disks, seed, tmp_path, file, flush):
     lane = lane_without(tree, tmp_path, file, flush)
-    assert Campaign(lane, disks, seed, tmp_path).run()
+    assert Campaign(lane, disks, seed, tmp_path, states_each=5).run()

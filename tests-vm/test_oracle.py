@@ -62,6 +62,7 @@ def weather(vm, main, spare, seed, steps=STEPS):
         oracle.start(vm, dev.dev)
         failures = storm.run(oracle, steps)
         assert oracle.verify(vm, dev.dev) == ""
+        dev.message("save")  # waits for moves in the background
         status = dev.status()
         assert storm.broken == []
         assert storm.unexplained(failures) == []

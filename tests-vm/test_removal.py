@@ -146,7 +146,7 @@ def slow(vm, name, disk):
 
 def test_interruptions_at_every_point_of_a_move(boot, new_disk, seed):
     random = Random(seed)
-    main, spare = new_disk(f"{POINTS}M"), new_disk("16M")
+    main, spare = new_disk(f"{POINTS}M"), new_disk("64M")
     points = [Point(random, number) for number in range(POINTS)]
     vm = boot(main, spare)
     sectors.write(main, range(0, POINTS * REGION, 64), unit=64, depth=64)
@@ -168,7 +168,7 @@ def test_interruptions_at_every_point_of_a_move(boot, new_disk, seed):
 
 def test_a_disk_vanishes_at_every_point_of_a_move(boot, new_disk, seed):
     random = Random(seed)
-    main, spare = new_disk(f"{UNPLUGS}M"), new_disk("16M")
+    main, spare = new_disk(f"{UNPLUGS}M"), new_disk("64M")
     vm = boot(main, spare)
     sectors.write(main, range(0, UNPLUGS * REGION, 64), unit=64, depth=64)
     for number in range(UNPLUGS):

@@ -143,7 +143,7 @@ def test_a_filesystem_outlives_a_storm(boot_with_tools, new_disk, seed, filesyst
         for _ in range(60):
             if storm.status is None:
                 grow_weak(main, random, areas=1, count=16)
-        assert storm.wait(120).status == 0, storm.stderr + tools.run("cat /tmp/fio")
+        assert storm.wait(600).status == 0, storm.stderr + tools.run("cat /tmp/fio")
         assert dev.status().remapped > 0
         assert dev.status().mode == "rw"
     with Remap(vm, main, spare) as dev:
@@ -162,7 +162,7 @@ def test_swapping_goes_on_while_writes_fail(boot, new_disk, seed):
         vm.run(f"mkswap {dev.dev} && swapon {dev.dev} && mkdir /hog /ballast &&"
                " mount -t tmpfs -o size=128M tmpfs /hog && mount -t ramfs ramfs /ballast")
         vm.run("available=$(awk '/MemAvailable/ {print $2}' /proc/meminfo);"
-               " head -c $(((available - 80 * 1024) * 1024)) /dev/zero > /ballast/zeroes",
+               " head -c $(((available - 64 * 1024) * 1024)) /dev/zero > /ballast/zeroes",
                timeout=120)
         summed = f"head -c {104 << 20} /dev/urandom | tee /hog/data | sha256sum"
         before = vm.run(summed, timeout=120)

@@ -208,9 +208,11 @@ def test_a_suspend_ends_a_move(boot, new_disk):
     main, spare = new_disk("1G"), new_disk("2G")
     vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
-        vm.run("dmsetup message r0 0 remap 0 2097152 > /tmp/message 2>&1 &"
-               "sleep 1; dmsetup suspend r0; wait; grep -qi busy /tmp/message; dmsetup resume r0",
-               timeout=20)
+        move = vm.spawn("dmsetup message r0 0 remap 0 2097152")
+        dev.wait(lambda status: status.remapped)
+        vm.run("dmsetup suspend r0")
+        assert "busy" in move.wait().stderr
+        vm.run("dmsetup resume r0")
         moved = dev.status().remapped
         assert 0 < moved < 2097152
         dev.message("remap 2000000 8")

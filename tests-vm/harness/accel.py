@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .cache import CACHE, digest
 from .errors import GuestError
 
-DEADLINE = 20
+DEADLINE = 10
 
 
 class Accelerator(NamedTuple):

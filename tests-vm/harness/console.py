@@ -70,9 +70,13 @@ class Console:
             self._read_to = match.end()
             return match
 
-    def close(self):
+    def wait_closed(self):
         """Call when QEMU has ended: reads the rest."""
         self._reader.join(10)
+
+    def close(self):
+        """The same, and it is used no more."""
+        self.wait_closed()
         self._sock.close()
 
 

@@ -16,7 +16,7 @@ from .machine import Machine
 from .paths import BUILD, made_by
 
 KERNEL = "arch/x86/boot/bzImage"
-SLOWER = 5
+SLOWER = 10
 REPORT = ("BUG: [^K]|WARNING:|KASAN|UBSAN|ODEBUG|Oops|Kernel panic|general protection|"
           "refcount_t|INFO: task|INFO: trying to register|rcu: INFO|blocked for more than|lockup|"
           "list_(add|del) corruption|complete after|kmemleak: (Cannot|Memory pool)")

@@ -83,6 +83,7 @@ class Guest:
         with self._changed:
             while not ready():
                 if self._closed:
+                    self._console.wait_closed()
                     raise GuestGone(f"the guest ended before the end of {what}\n"
                                     f"{self._console.tail()}")
                 if not self._changed.wait(end - time.monotonic()):

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from random import Random
 
+from . import patience
 from .errors import TimedOut
 from .powerloss import VolatileDisk
 
@@ -77,7 +78,7 @@ class Server:
             self._each = each
 
     def wait_cut(self, timeout):
-        if not self._cut.wait(timeout):
+        if not self._cut.wait(timeout * patience.factor):
             raise TimedOut(f"the guest sent only {self.operations} of {self._cut_at} "
                            f"operations in {timeout} s")
 

@@ -5,6 +5,7 @@ import json
 import time
 
 from .errors import GuestGone, TimedOut
+from .patience import deadline
 
 
 class QmpError(Exception):
@@ -16,15 +17,15 @@ class Qmp:
         self._sock = sock
         self._buffer = b""
         self._events = []
-        self._message(time.monotonic() + 30)  # the greeting
+        self._message(deadline(30))  # the greeting
         self.execute("qmp_capabilities")
 
     def execute(self, command, arguments=None, timeout=30):
         request = {"execute": command, "arguments": arguments or {}}
         self._sock.sendall(json.dumps(request).encode() + b"\n")
-        deadline = time.monotonic() + timeout
+        end = deadline(timeout)
         while True:
-            message = self._message(deadline)
+            message = self._message(end)
             if "event" in message:
                 self._events.append(message)
             elif "error" in message:
@@ -34,19 +35,19 @@ class Qmp:
 
     def wait_event(self, name, timeout=30, **data):
         """Waits for an event with this name and data and returns it."""
-        deadline = time.monotonic() + timeout
+        end = deadline(timeout)
         while True:
             for event in self._events:
                 if event["event"] == name and data.items() <= event.get("data", {}).items():
                     self._events.remove(event)
                     return event
-            message = self._message(deadline)
+            message = self._message(end)
             if "event" in message:
                 self._events.append(message)
 
-    def _message(self, deadline):
+    def _message(self, end):
         while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
+            left = end - time.monotonic()
             if left <= 0:
                 raise TimedOut("QEMU does not answer on its control channel")
             self._sock.settimeout(left)

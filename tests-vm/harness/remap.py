@@ -5,6 +5,7 @@ import time
 from typing import NamedTuple
 
 from .errors import TimedOut
+from .patience import deadline
 from .sysfs import attribute
 
 
@@ -84,9 +85,9 @@ class Remap(Mapped):
 
     def wait(self, condition, timeout=30):
         """Waits for what is done in the background: until condition(status) is true."""
-        deadline = time.monotonic() + timeout
+        end = deadline(timeout)
         while not condition(status := self.status()):
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:
                 raise TimedOut(f"after {timeout} s {self.name} is still {status}")
             time.sleep(0.1)
         return status
