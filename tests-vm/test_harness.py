@@ -173,4 +173,4 @@ def test_a_kernel_changes_its_own_code_while_it_runs(bare_lane):
         vm.boot()
         vm.run("while busybox true; do :; done & for i in $(seq 500); do"
                " echo 1 > /proc/sys/kernel/sched_schedstats; echo 0 > /proc/sys/kernel/sched_schedstats;"
-               " done; kill $!", timeout=600)
+               " done; kill $!", timeout=120)

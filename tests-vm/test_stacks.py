@@ -143,7 +143,7 @@ def test_a_filesystem_outlives_a_storm(boot_with_tools, new_disk, seed, filesyst
         for _ in range(60):
             if storm.status is None:
                 grow_weak(main, random, areas=1, count=16)
-        assert storm.wait(600).status == 0, storm.stderr + tools.run("cat /tmp/fio")
+        assert storm.wait(120).status == 0, storm.stderr + tools.run("cat /tmp/fio")
         assert dev.status().remapped > 0
         assert dev.status().mode == "rw"
     with Remap(vm, main, spare) as dev:

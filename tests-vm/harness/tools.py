@@ -33,5 +33,5 @@ class Tools:
     def start(self, script):
         return self.vm.spawn(f"exec chroot {PLACE} /bin/sh -ec {shlex.quote(script)}")
 
-    def run(self, script, timeout=300):
+    def run(self, script, timeout=60):
         return self.vm.run(f"exec chroot {PLACE} /bin/sh -ec {shlex.quote(script)}", timeout)
