@@ -14,7 +14,6 @@
 #include "blocks.h"
 #include "mend.h"
 
-#define ALL_COPIES  ((1u << DMR_COPIES) - 1)
 #define WAVE_BLOCKS 256 /* table blocks per copy between two flushes */
 
 /*
@@ -125,7 +124,7 @@ static unsigned int verify_tables(struct copies *c, uint32_t first, uint32_t las
 
 /*
  * Bring the tables of @copies level. One that fails once is left alone from there on. Returns those
- * that failed; ALL_COPIES if nothing is known to be stable.
+ * that failed; DMR_ALL_COPIES if nothing is known to be stable.
  */
 static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t *count)
 {
@@ -134,7 +133,7 @@ static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t
 	unsigned int failed = 0;
 
 	if (!buffer)
-		return ALL_COPIES;
+		return DMR_ALL_COPIES;
 	for (uint32_t first = 1; first <= blocks; first += WAVE_BLOCKS) {
 		uint32_t last = blocks - first < WAVE_BLOCKS ? blocks : first + WAVE_BLOCKS - 1;
 		unsigned int wanted = copies & ~failed;
@@ -144,7 +143,7 @@ static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t
 		if (*count == before)
 			continue;
 		if (!blocks_flush(c->fd)) {
-			failed = ALL_COPIES;
+			failed = DMR_ALL_COPIES;
 			break;
 		}
 		failed |= verify_tables(c, first, last, buffer, buffer + 1, wanted);
@@ -153,15 +152,15 @@ static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t
 	return failed;
 }
 
-/* All tables, so that one whole copy is left at any time. Returns as above. */
+/* All tables, copies in the order of dmr_mend_next(). Returns as above. */
 static unsigned int mend_tables(struct copies *c, uint32_t *count)
 {
-	unsigned int left = ALL_COPIES, failed = 0, next;
+	unsigned int left = DMR_ALL_COPIES, failed = 0, next;
 
-	for (; left && failed != ALL_COPIES; left &= ~next) {
-		unsigned int whole = ~(left | failed) & ALL_COPIES;
+	for (; left && failed != DMR_ALL_COPIES; left &= ~next) {
+		unsigned int whole = ~(left | failed) & DMR_ALL_COPIES;
 
-		next = __builtin_popcount(whole) < DMR_SAFE_COPIES ? left & -left : left;
+		next = dmr_mend_next(left, whole);
 		failed |= level_tables(c, next, count);
 	}
 	return failed;
@@ -204,7 +203,7 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 		return -EIO;
 	}
 	r->failed = mend_tables(c, &r->blocks);
-	if (r->failed == ALL_COPIES) {
+	if (r->failed == DMR_ALL_COPIES) {
 		/* nothing is level, or nothing is known to be stable: a superblock that counts it would lie */
 		free(s);
 		return -EIO;
@@ -222,10 +221,10 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 	wave = first_wave(c);
 	held = write_supers(c->fd, &c->layout, s, wave);
 	if (held)
-		held |= write_supers(c->fd, &c->layout, s, ALL_COPIES & ~wave);
+		held |= write_supers(c->fd, &c->layout, s, DMR_ALL_COPIES & ~wave);
 	free(s);
 	r->supers = __builtin_popcount(held);
-	r->failed |= ALL_COPIES & ~held;
+	r->failed |= DMR_ALL_COPIES & ~held;
 	return held ? 0 : -EIO;
 }
 
@@ -260,8 +259,8 @@ int mend_format(int fd, const struct dmr_layout *l, struct dmr_super *super)
 	if (!s)
 		return -ENOMEM;
 	memset(s, 0, sizeof(*s));
-	wiped = write_supers(fd, l, s, ALL_COPIES);
-	err = wiped == ALL_COPIES ? format_tables(fd, l, super) : -EIO;
+	wiped = write_supers(fd, l, s, DMR_ALL_COPIES);
+	err = wiped == DMR_ALL_COPIES ? format_tables(fd, l, super) : -EIO;
 	if (err)
 		goto out;
 	*s = *super;

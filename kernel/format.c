@@ -16,7 +16,6 @@
 #endif
 
 #define CHECKED_BYTES (DMR_BLOCK_SIZE - sizeof(__le64))
-#define ALL_COPIES    ((1u << DMR_COPIES) - 1)
 
 static const char *const fault_text[DMR_FAULTS] = {
 	[DMR_OK] = "good",
@@ -311,7 +310,7 @@ enum dmr_fault dmr_super_check(const struct dmr_super *s, __u64 device_sectors)
 	     !all_zero(s->reserved, sizeof(s->reserved))))
 		return DMR_BAD_RESERVED;
 	if (le32_to_cpu(s->state) > DMR_STATE_SUPERSEDED ||
-	    le32_to_cpu(s->failed_copies) & ~ALL_COPIES)
+	    le32_to_cpu(s->failed_copies) & ~DMR_ALL_COPIES)
 		return DMR_BAD_STATE;
 	if (!string_valid(s->name, sizeof(s->name)) || (s->name[0] && !dmr_name_valid(s->name)))
 		return DMR_BAD_NAME;

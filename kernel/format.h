@@ -33,6 +33,7 @@
 #endif
 
 #define DMR_COPIES        5
+#define DMR_ALL_COPIES    ((1u << DMR_COPIES) - 1) /* bit per copy */
 #define DMR_SAFE_COPIES   2 /* of these that must hold a remap before a write is acknowledged */
 #define DMR_SECTOR_SIZE   512
 #define DMR_BLOCK_SIZE    4096

@@ -13,8 +13,6 @@
 /* Bios kept back for metadata, so that a commit gets on when memory is short. */
 #define RESERVED_BIOS 16
 
-#define ALL_COPIES ((1 << DMR_COPIES) - 1)
-
 /*
  * Entries that new remaps fill a table block with. The rest is for those that are cut when a place
  * on the spare goes bad and a part of them moves on.
@@ -86,7 +84,7 @@ static u8 lowest(u8 copies, unsigned int count)
 
 static u8 good_copies(const struct dmr_store *s)
 {
-	return ALL_COPIES & ~s->bad_copies;
+	return DMR_ALL_COPIES & ~s->bad_copies;
 }
 
 /* How many copies may tear at once while the good instances of a block are all old. */
@@ -152,7 +150,7 @@ int dmr_super_commit(struct dmr_store *s)
 {
 	WRITE_ONCE(s->generation, s->generation + 1);
 	seal_super(s, s->generation);
-	return publish(s, ALL_COPIES);
+	return publish(s, DMR_ALL_COPIES);
 }
 
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation)
@@ -254,10 +252,10 @@ int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
 	if (r)
 		return r;
 	dmr_store_count_room(s);
-	r = write_new_tables(s, 0, 1, ALL_COPIES);
+	r = write_new_tables(s, 0, 1, DMR_ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
-	return r ? r : publish(s, ALL_COPIES);
+	return r ? r : publish(s, DMR_ALL_COPIES);
 }
 
 /*

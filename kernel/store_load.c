@@ -1,35 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From whatever five copies there are to one table, and back to five level copies.
+ * From whatever five copies there are to one table.
  */
 #include <linux/device-mapper.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-#include <linux/timekeeping.h>
 
-#include "store_io.h"
-#include "vote.h"
+#include "store_load.h"
 
 #define DM_MSG_PREFIX "remap"
-
-/* Table blocks that are read at once from each copy. */
-#define ALL_COPIES ((1 << DMR_COPIES) - 1)
-#define BATCH      32
-
-/* What is wrong with one table block, bit per copy. */
-struct damage {
-	u8 stale; /* valid, but older than the winner */
-	u8 invalid;
-};
-
-struct loader {
-	struct dmr_store *store;
-	struct damage super;
-	struct damage *table; /* per table block */
-	struct dmr_tally tally;
-	void *scratch[BATCH];
-};
 
 struct supers {
 	struct dmr_super *super[DMR_COPIES];
@@ -143,7 +123,7 @@ int dmr_store_identify(struct dmr_store *s, const u8 *uuid)
 }
 
 /* Count the instances of table blocks [@from, @from + @count) in @copy, keeping those that lead. */
-static void vote_copy(struct loader *l, unsigned int copy, u32 from, u32 count,
+static void vote_copy(struct dmr_loader *l, unsigned int copy, u32 from, u32 count,
 		      struct dmr_vote *vote)
 {
 	struct dmr_store *s = l->store;
@@ -165,7 +145,7 @@ static void vote_copy(struct loader *l, unsigned int copy, u32 from, u32 count,
 }
 
 /* What was written behind the end of the table, if there is room. */
-static void look_behind(struct loader *l)
+static void look_behind(struct dmr_loader *l)
 {
 	struct dmr_store *s = l->store;
 	unsigned int copy;
@@ -175,16 +155,16 @@ static void look_behind(struct loader *l)
 			dmr_tally_behind(&l->tally, s->super, l->scratch[0]);
 }
 
-static int vote_tables(struct loader *l)
+static int vote_tables(struct dmr_loader *l)
 {
 	struct dmr_store *s = l->store;
-	struct dmr_vote vote[BATCH];
+	struct dmr_vote vote[DMR_LOAD_BATCH];
 	enum dmr_fault fault;
 	u32 from, i;
 
 	dmr_tally_init(&l->tally, s->super);
-	for (from = 0; from < s->tables; from += BATCH) {
-		u32 count = min_t(u32, BATCH, s->tables - from);
+	for (from = 0; from < s->tables; from += DMR_LOAD_BATCH) {
+		u32 count = min_t(u32, DMR_LOAD_BATCH, s->tables - from);
 		unsigned int copy;
 
 		for (i = 0; i < count; i++)
@@ -194,7 +174,7 @@ static int vote_tables(struct loader *l)
 		for (i = 0; i < count; i++) {
 			dmr_tally_add(&l->tally, s->super, from + i + 1, &vote[i]);
 			l->table[from + i].stale = vote[i].valid & ~vote[i].holders;
-			l->table[from + i].invalid = ~vote[i].valid & ((1 << DMR_COPIES) - 1);
+			l->table[from + i].invalid = ~vote[i].valid & DMR_ALL_COPIES;
 		}
 		cond_resched();
 	}
@@ -299,102 +279,7 @@ static int build_map(struct dmr_store *s, struct dmr_extents *x)
 	return r;
 }
 
-/*
- * Which copies of a block to write. A copy that lags behind after a crash is always
- * brought level; one that is damaged only if repair is allowed.
- */
-static u8 to_mend(const struct dmr_store *s, const struct damage *d)
-{
-	return s->no_repair ? d->stale & ~s->bad_copies : d->stale | d->invalid;
-}
-
-/* Those of @copies that do not give back @block, which was just written to @index, are bad. */
-static void read_back(struct loader *l, u8 copies, u32 index, const void *block)
-{
-	struct dmr_store *s = l->store;
-	unsigned int i;
-
-	for (i = 0; i < DMR_COPIES; i++)
-		if (copies & 1 << i && (dmr_blocks_read(s, i, index, l->scratch, 1) ||
-					memcmp(l->scratch[0], block, DMR_BLOCK_SIZE)))
-			s->bad_copies |= 1 << i;
-}
-
-/* Write the winners over what is not current in @copies, a batch at a time, and read them back. */
-static int level_tables(struct loader *l, u8 copies, u8 *mended)
-{
-	struct dmr_store *s = l->store;
-	u32 from, i;
-
-	for (from = 0; from < s->tables; from += BATCH) {
-		u32 to = min_t(u32, from + BATCH, s->tables);
-		struct dmr_wave w;
-		u8 any = 0;
-		int r;
-
-		for (i = from; i < to; i++)
-			any |= to_mend(s, &l->table[i]) & copies;
-		if (!any)
-			continue;
-		dmr_wave_begin(&w, s);
-		for (i = from; i < to; i++)
-			dmr_wave_write(&w, to_mend(s, &l->table[i]) & copies, i + 1, s->table[i]);
-		r = dmr_wave_end(&w);
-		if (r)
-			return r;
-		for (i = from; i < to; i++) {
-			u8 mend = to_mend(s, &l->table[i]) & copies;
-
-			*mended |= mend;
-			read_back(l, mend, i + 1, s->table[i]);
-		}
-	}
-	return 0;
-}
-
-/*
- * The elected superblock, as it is, over those that are not: the next one is then written with
- * five good ones to lose, and not over the last.
- */
-static int level_supers(struct loader *l, u8 copies)
-{
-	struct dmr_store *s = l->store;
-	u8 mend = to_mend(s, &l->super) & copies;
-	struct dmr_wave w;
-	int r;
-
-	if (!mend)
-		return 0;
-	dmr_wave_begin(&w, s);
-	dmr_wave_write(&w, mend, 0, s->super);
-	r = dmr_wave_end(&w);
-	if (!r)
-		read_back(l, mend, 0, s->super);
-	return r;
-}
-
-/*
- * One copy, another, and when two are whole the others. What is not current may still be the only
- * whole copy: a commit that was cut short leaves new blocks here and there, and the version before
- * where it has not been.
- */
-static int level_in_turn(struct loader *l, u8 *mended)
-{
-	struct dmr_store *s = l->store;
-	u8 left = ALL_COPIES, whole = 0, next;
-	int r = 0;
-
-	for (; left && !r; left &= ~next) {
-		next = hweight8(whole) < DMR_SAFE_COPIES ? left & -left : left;
-		r = level_tables(l, next, mended);
-		if (!r)
-			r = level_supers(l, next);
-		whole = (whole | next) & ~s->bad_copies;
-	}
-	return r;
-}
-
-static void note_bad_copies(struct loader *l)
+static void note_bad_copies(struct dmr_loader *l)
 {
 	struct dmr_store *s = l->store;
 	u8 bad = l->super.invalid;
@@ -406,36 +291,7 @@ static void note_bad_copies(struct loader *l)
 	s->bad_copies = s->no_repair || s->read_only ? bad : 0;
 }
 
-/*
- * Bring all copies level before any I/O is served; then the superblock follows in its waves, also
- * when it adopts blocks newer than itself. A winner may have survived a crash of the machine in the
- * cache of the spare: what it stands in for is not written over before it is stable itself.
- */
-static int level_copies(struct loader *l)
-{
-	struct dmr_store *s = l->store;
-	bool superblocks = l->tally.tail || to_mend(s, &l->super);
-	u8 mended = 0;
-	int r = dmr_store_flush(s);
-
-	if (!r)
-		r = level_in_turn(l, &mended);
-	if (r)
-		return r;
-	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)
-		return 0;
-
-	if (mended || to_mend(s, &l->super)) {
-		s->super->repairs = cpu_to_le64(le64_to_cpu(s->super->repairs) + 1);
-		s->super->last_repair = cpu_to_le64(ktime_get_real_seconds());
-		DMINFO("%pg: metadata copies brought level, %u/5 valid", s->bdev,
-		       dmr_store_valid_copies(s));
-	}
-	s->super->digest = cpu_to_le64(l->tally.adopted);
-	return dmr_super_commit(s);
-}
-
-static int load(struct loader *l, struct dmr_extents *x)
+static int load(struct dmr_loader *l, struct dmr_extents *x)
 {
 	struct dmr_store *s = l->store;
 	int r = vote_tables(l);
@@ -458,7 +314,7 @@ static int load(struct loader *l, struct dmr_extents *x)
 	 */
 	s->generation = l->tally.newest + 1;
 	if (!s->read_only)
-		r = level_copies(l);
+		r = dmr_level_copies(l);
 	/*
 	 * On thin ice the set is still good for what needs no commit. Not if it lives by blocks
 	 * that no superblock counts: what is written by them could be lost with one more copy.
@@ -468,7 +324,7 @@ static int load(struct loader *l, struct dmr_extents *x)
 
 int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 {
-	struct loader *l = kzalloc(sizeof(*l), GFP_KERNEL);
+	struct dmr_loader *l = kzalloc(sizeof(*l), GFP_KERNEL);
 	int r = -ENOMEM;
 	unsigned int i;
 
@@ -489,7 +345,7 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 	l->table = kvcalloc(s->tables, sizeof(*l->table), GFP_KERNEL | __GFP_NOWARN);
 	if (!l->table)
 		goto out;
-	for (i = 0; i < BATCH; i++) {
+	for (i = 0; i < DMR_LOAD_BATCH; i++) {
 		l->scratch[i] = dmr_block_alloc();
 		if (!l->scratch[i])
 			goto out;
@@ -498,7 +354,7 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 	if (r)
 		dmr_extents_clear(x);
 out:
-	for (i = 0; i < BATCH; i++)
+	for (i = 0; i < DMR_LOAD_BATCH; i++)
 		if (l->scratch[i])
 			dmr_block_free(l->scratch[i]);
 	kvfree(l->table);

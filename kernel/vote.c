@@ -174,3 +174,12 @@ enum dmr_fault dmr_tally_verdict(const struct dmr_tally *t, const struct dmr_sup
 		return t->fault;
 	return t->committed == le64_to_cpu(s->digest) ? DMR_OK : DMR_LOST;
 }
+
+unsigned int dmr_mend_next(unsigned int left, unsigned int whole)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		count += whole >> i & 1;
+	return count < DMR_SAFE_COPIES ? left & -left : left;
+}

@@ -73,4 +73,11 @@ void dmr_tally_behind(struct dmr_tally *t, const struct dmr_super *s, const stru
 /* DMR_OK, or why the table must not be used: DMR_LOST or DMR_SPLIT. */
 enum dmr_fault dmr_tally_verdict(const struct dmr_tally *t, const struct dmr_super *s);
 
+/*
+ * Which of the copies in @left to mend next, when those in @whole are: one, another, and when two
+ * are whole the others. What is not current may still be the only whole copy: a commit that was cut
+ * short leaves new blocks here and there, and the version before where it has not been. Bit per copy.
+ */
+unsigned int dmr_mend_next(unsigned int left, unsigned int whole);
+
 #endif
