@@ -167,7 +167,8 @@ static int remap_preresume(struct dm_target *ti)
 
 	if (t->loaded)
 		return 0;
-	t->store.read_only = get_disk_ro(dm_disk(dm_table_get_md(ti->table)));
+	/* By its table, as dm core has just told the disk; "blockdev --setro" is another matter. */
+	t->store.read_only = test_bit(GD_READ_ONLY, &dm_disk(dm_table_get_md(ti->table))->state);
 	r = dmr_claim(t);
 	if (r)
 		return r;

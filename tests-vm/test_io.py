@@ -316,6 +316,19 @@ def test_read_only_means_nothing_is_written(boot, new_disk):
     assert [counted(disk)["writes"] for disk in (main, spare)] == writes
 
 
+def test_a_disk_that_was_read_only_for_a_while_keeps_a_table_that_is_not(boot, new_disk):
+    main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        vm.run(f"blockdev --setro {dev.dev}")
+        dev.becomes(dev.table)
+        vm.run(f"blockdev --setrw {dev.dev}")
+        assert dev.status().mode == "rw"
+        main.bad_sectors(7)
+        assert not sectors.write(dev, [7])
+        assert dev.status().remapped == 1
+
+
 @pytest.mark.every_kernel
 def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
     main, spare = new_disk("8M", bus="virtio"), new_disk("8M")
