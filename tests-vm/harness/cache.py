@@ -13,7 +13,7 @@ from pathlib import Path
 from .paths import CACHE
 
 KEPT = 4
-IN_USE = 3600
+IN_USE = 6 * 3600
 
 
 def digest(*parts):
