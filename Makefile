@@ -45,7 +45,7 @@ DEPS_BUILD += linux-headers-cloud-amd64
 # machines, their disks and root images
 DEPS_VM := qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring e2fsprogs fdisk busybox-static cpio zstd kmod procps
 # the harness
-DEPS_VM += python3 python3-pytest python3-pytest-xdist
+DEPS_VM += python3 python3-pytest python3-pytest-xdist python3-xxhash
 
 # unit tests, fuzzing, static checks
 DEPS_TEST := libcmocka-dev clang libclang-rt-dev sparse shellcheck

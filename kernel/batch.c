@@ -43,6 +43,17 @@ static int commit(struct dmr_batch *b)
 	return r;
 }
 
+static void say_what_moved(const struct dmr_batch *b)
+{
+	const struct dmr_target *t = b->target;
+	const struct dmr_range *r;
+
+	list_for_each_entry(r, &b->ranges, list)
+		DMINFO_LIMIT("%s: sectors %llu+%llu of %pg moved to %pg", dmr_set_name(&t->store),
+			     (unsigned long long)r->start, (unsigned long long)(r->end - r->start),
+			     t->main->bdev, t->spare->bdev);
+}
+
 int dmr_batch_end(struct dmr_batch *b)
 {
 	struct dmr_target *t = b->target;
@@ -54,12 +65,15 @@ int dmr_batch_end(struct dmr_batch *b)
 		 * Entries may have become stable after all. At the next activation they would
 		 * hide what was written to main after this, so nothing is.
 		 */
-		DMERR("%pg: remap table can no longer be written, moving nothing", t->spare->bdev);
+		DMERR("%s: %pg: remap table can no longer be written, moving nothing",
+		      dmr_set_name(&t->store), t->spare->bdev);
 		dmr_refuse(t, &b->ranges);
 		dmr_update_drop(&b->update);
 		return r;
 	}
 	dmr_update_publish(&b->update);
+	if (b->moved)
+		say_what_moved(b);
 	dmr_ranges_free(&b->ranges);
 	return 0;
 }
@@ -76,8 +90,11 @@ static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t 
 	if (r)
 		return r;
 	r = dmr_update_set(&b->update, main, spare, sectors);
-	if (r)
-		dmr_store_replace(s, main, old.sector, sectors); /* now an entry of its own */
+	if (r) {
+		/* It is an entry of its own now: the block has changed, and has to be written. */
+		dmr_store_replace(s, main, old.sector, sectors);
+		b->moved = true;
+	}
 	return r;
 }
 
@@ -123,17 +140,13 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 		r = dmr_batch_add(b, main, place, t->unit, again);
 		if (r)
 			dmr_store_seek(s, place);
-		else
-			DMINFO_LIMIT("%pg: sectors %llu+%u moved to %llu of %pg", t->main->bdev,
-				     (unsigned long long)main, t->unit, (unsigned long long)place,
-				     t->spare->bdev);
 		return r;
 	}
 	/* Nothing was put there, and it may work again tomorrow. */
 	dmr_store_seek(s, cursor);
 	if (!attempt)
 		return -ENOSPC;
-	DMERR_LIMIT("%pg: no writable place found", t->spare->bdev);
+	DMERR_LIMIT("%s: %pg: no writable place found", dmr_set_name(&t->store), t->spare->bdev);
 	WRITE_ONCE(t->guard.no_place, true);
 	return -EIO;
 }

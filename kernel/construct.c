@@ -76,7 +76,7 @@ static int parse_options(struct dmr_target *t, unsigned int argc, char **argv)
 		goto invalid;
 	for (argv++; count; argv++, count--) {
 		if (!strcmp(*argv, "no_repair")) {
-			t->store.no_repair = true;
+			t->no_repair = true;
 			continue;
 		}
 		if (count < 2 || parse_pair(t, argv[0], argv[1]))
@@ -124,6 +124,7 @@ static int check_identity(struct dmr_target *t)
 
 static void target_free(struct dmr_target *t)
 {
+	dmr_scrub_exit(t);
 	dmr_reader_exit(t);
 	dmr_mover_exit(t);
 	dmr_holds_exit(t);
@@ -154,6 +155,8 @@ static int init_parts(struct dmr_target *t)
 		r = dmr_mover_init(t);
 	if (!r)
 		r = dmr_reader_init(t);
+	if (!r)
+		r = dmr_scrub_init(t);
 	return r;
 }
 

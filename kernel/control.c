@@ -11,7 +11,8 @@
 static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 {
 	const unsigned long chosen = READ_ONCE(t->chosen);
-	unsigned int args = 2 * (t->has_uuid + hweight_long(chosen)) + t->store.no_repair;
+	const bool no_repair = READ_ONCE(t->no_repair);
+	unsigned int args = 2 * (t->has_uuid + hweight_long(chosen)) + no_repair;
 	unsigned int sz = 0, p;
 
 	DMEMIT("%s %s", t->main->name, t->spare->name);
@@ -19,7 +20,7 @@ static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 		DMEMIT(" %u", args);
 	if (t->has_uuid)
 		DMEMIT(" uuid %pUb", t->uuid);
-	if (t->store.no_repair)
+	if (no_repair)
 		DMEMIT(" no_repair");
 	for_each_set_bit(p, &chosen, DMR_PARAMS)
 		DMEMIT(" %s %llu", dmr_param_name(p), READ_ONCE(t->param[p]));
@@ -34,12 +35,13 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 
 	switch (type) {
 	case STATUSTYPE_INFO:
-		DMEMIT("%s %s %llu/%llu %llu %llu %u/%u %llu %llu %llu", dmr_mode_text(t),
-		       dmr_health_text(dmr_health(t)), READ_ONCE(s->remapped),
+		DMEMIT("%s %s %llu/%llu %llu %llu %u/%u %llu %llu %llu %s %llu %llu",
+		       dmr_mode_text(t), dmr_health_text(dmr_health(t)), READ_ONCE(s->remapped),
 		       dmr_data_sectors(&s->layout), READ_ONCE(s->extents),
 		       READ_ONCE(t->extents.pending), dmr_store_valid_copies(s), DMR_COPIES,
 		       le64_to_cpu(s->super->header.generation), le64_to_cpu(s->super->repairs),
-		       le64_to_cpu(s->super->scrubs));
+		       le64_to_cpu(s->super->scrubs), dmr_scrub_text(t), READ_ONCE(t->scrub.done),
+		       READ_ONCE(t->scrub.left_unreadable));
 		break;
 	case STATUSTYPE_TABLE:
 		emit_table(t, result, maxlen);
@@ -118,7 +120,7 @@ static int message_set(struct dmr_target *t, char **argv)
 	if (r)
 		DMERR("set %s %s: no such parameter, or no number", argv[1], argv[2]);
 	else
-		dmr_mover_kick(t);
+		dmr_param_chosen(t);
 	return r;
 }
 
@@ -139,17 +141,22 @@ static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen
 	}
 }
 
+static const char *copy_text(const struct dmr_target *t, unsigned int copy)
+{
+	if (!(READ_ONCE(t->store.bad_copies) & 1 << copy))
+		return "ok";
+	return dmr_backoff_rests(t, copy) ? "degraded" : "bad";
+}
+
 static void describe_metadata(struct dmr_target *t, char *result, unsigned int maxlen)
 {
 	struct dmr_store *s = &t->store;
-	const u8 bad = READ_ONCE(s->bad_copies);
 	unsigned int i, sz = 0;
 
 	DMEMIT("uuid %pUb\ngeneration %llu\nvalid %u/%u\n", s->super->header.uuid,
 	       le64_to_cpu(s->super->header.generation), dmr_store_valid_copies(s), DMR_COPIES);
 	for (i = 0; i < DMR_COPIES; i++)
-		DMEMIT("copy %u %s at %llu\n", i, bad & 1 << i ? "bad" : "ok",
-		       s->layout.copy_sector[i]);
+		DMEMIT("copy %u %s at %llu\n", i, copy_text(t, i), s->layout.copy_sector[i]);
 	DMEMIT("extents %llu\nroom %llu\ntable_blocks %u/%u\nfree %llu/%llu\n",
 	       READ_ONCE(s->extents), READ_ONCE(s->room), le32_to_cpu(s->super->table_blocks),
 	       s->layout.table_capacity, dmr_store_free(s), dmr_data_sectors(&s->layout));
@@ -166,6 +173,12 @@ static int message(struct dmr_target *t, unsigned int argc, char **argv, char *r
 		return message_errand(t, dmr_save);
 	if (!strcasecmp(name, "restore") && argc == 1)
 		return message_errand(t, dmr_restore);
+	if (!strcasecmp(name, "repair") && argc == 1)
+		return dmr_repair(t);
+	if (!strcasecmp(name, "scrub") && argc == 1) {
+		dmr_scrub_ask(t);
+		return 0;
+	}
 	if (!strcasecmp(name, "set") && argc == 3)
 		return message_set(t, argv);
 	if (!strcasecmp(name, "pending") && argc == 1) {

@@ -67,8 +67,8 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
 	}
 	if (bio->bi_status) {
-		DMERR_LIMIT("%pg: a flush failed, so writes to the set fail until one succeeds",
-			    io->on_spare ? t->spare->bdev : t->main->bdev);
+		DMERR_LIMIT("%s: %pg: a flush failed, so writes to the set fail until one succeeds",
+			    dmr_set_name(&t->store), io->on_spare ? t->spare->bdev : t->main->bdev);
 		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
 	} else if (io->failures == t->flush.failures) {

@@ -13,7 +13,8 @@ enum dmr_health dmr_health(const struct dmr_target *t)
 	if (READ_ONCE(t->store.failed) || copies < DMR_SAFE_COPIES || left < t->unit || !room ||
 	    dmr_guard_stops(t))
 		return DMR_HEALTH_FAILING;
-	if (copies < DMR_COPIES || min(left, room * DMR_ENTRY_SECTORS) < t->param[DMR_LOW_WATER])
+	if (copies < DMR_COPIES || READ_ONCE(t->scrub.left_unreadable) ||
+	    min(left, room * DMR_ENTRY_SECTORS) < t->param[DMR_LOW_WATER])
 		return DMR_HEALTH_DEGRADED;
 	return DMR_HEALTH_OK;
 }
@@ -38,17 +39,24 @@ const char *dmr_mode_text(const struct dmr_target *t)
 
 void dmr_report(struct dmr_target *t)
 {
-	const enum dmr_health health = dmr_health(t);
-	const bool pending = READ_ONCE(t->extents.pending);
+	const struct dmr_reported now = {
+		.health = dmr_health(t),
+		.pending = READ_ONCE(t->extents.pending),
+		.bad_copies = READ_ONCE(t->store.bad_copies),
+		.repairs = le64_to_cpu(t->store.super->repairs),
+	};
+	const struct dmr_reported old = t->reported;
 
-	if (health == t->reported && pending == t->reported_pending)
+	if (now.health == old.health && now.pending == old.pending &&
+	    now.bad_copies == old.bad_copies && now.repairs == old.repairs)
 		return;
-	if (health != t->reported)
-		DMWARN("%pg: now %s: %u/%u copies valid, %pg has %llu sectors for %llu extents",
-		       t->main->bdev, dmr_health_text(health), dmr_store_valid_copies(&t->store),
-		       DMR_COPIES, t->spare->bdev, dmr_store_free(&t->store),
-		       READ_ONCE(t->store.room));
-	t->reported = health;
-	t->reported_pending = pending;
+	if (now.bad_copies & ~old.bad_copies)
+		dmr_scrub_kick(t);
+	if (now.health != old.health)
+		DMWARN("%s: %pg: now %s: %u/%u copies valid, %pg has %llu sectors for %llu extents",
+		       dmr_set_name(&t->store), t->main->bdev, dmr_health_text(now.health),
+		       dmr_store_valid_copies(&t->store), DMR_COPIES, t->spare->bdev,
+		       dmr_store_free(&t->store), READ_ONCE(t->store.room));
+	t->reported = now;
 	dm_table_event(t->ti->table);
 }

@@ -225,8 +225,9 @@ bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio)
 		return false;
 	}
 	list_for_each_entry(r, &io->unreadable, list) {
-		DMWARN_LIMIT("%pg: sectors %llu+%u cannot be read", t->main->bdev,
-			     (unsigned long long)r->start, (unsigned int)(r->end - r->start));
+		DMWARN_LIMIT("%s: %pg: sectors %llu+%u cannot be read", dmr_set_name(&t->store),
+			     t->main->bdev, (unsigned long long)r->start,
+			     (unsigned int)(r->end - r->start));
 		/* If there is no memory for it, the next read finds it again. */
 		dmr_update_set(&b->update, r->start, DMR_PENDING, r->end - r->start);
 	}

@@ -109,6 +109,7 @@ static int load(struct dmr_target *t, struct dmr_extents *x)
 	/* It was just compared, but read by others: of a spare that fails now and then. */
 	if (!r && le64_to_cpu(t->store.super->header.generation) < committed)
 		r = -EUCLEAN;
+	t->store.no_repair = READ_ONCE(t->no_repair);
 	if (!r)
 		r = dmr_store_load(&t->store, x);
 	if (r) {
@@ -136,7 +137,8 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 	if (!r)
 		r = load(t, &fresh);
 	if (r)
-		DMERR("%pg: cannot load the remap table again (%d)", t->spare->bdev, r);
+		DMERR("%s: %pg: cannot load the remap table again (%d)", dmr_set_name(&t->store),
+		      t->spare->bdev, r);
 	dmr_flush_distrust(t);
 	dmr_extents_exit(&fresh);
 	return r;

@@ -59,6 +59,7 @@ void dmr_store_forget(struct dmr_store *s)
 	s->committed = 0;
 	s->old_supers = 0;
 	s->bad_copies = 0;
+	s->joining = 0;
 	s->failed = false;
 	s->extents = 0;
 	s->remapped = 0;
@@ -123,10 +124,22 @@ static int enough_copies(const struct dmr_store *s)
 	return dmr_store_valid_copies(s) >= DMR_SAFE_COPIES ? 0 : -EIO;
 }
 
+/* A wave of both to @copies, and of the superblock alone to those of them in @lead. */
+static int write_both(struct dmr_store *s, u8 copies, u8 lead)
+{
+	int r = write_wave(s, copies & ~lead, copies);
+
+	/* What was there before is gone, and what is there now not known to be stable. */
+	if (r)
+		dmr_mark_bad(s, copies);
+	return r;
+}
+
 /*
  * Write the superblock to all good copies, and the changed table blocks to those not in @lead,
  * which have them. While nobody has the superblock, half of the copies at most are written at
- * once: those of @lead, as long as there are any.
+ * once: those of @lead, as long as there are any. Copies that join come last, by themselves: before
+ * that, what they hold must not win over the good ones.
  */
 static int publish(struct dmr_store *s, u8 lead)
 {
@@ -136,14 +149,24 @@ static int publish(struct dmr_store *s, u8 lead)
 	while (!r && (next = good_copies(s) & ~done)) {
 		if (!(done & good_copies(s)))
 			next = lowest(next & lead ? next & lead : next, half(s));
-		r = write_wave(s, next & ~lead, next);
+		r = write_both(s, next, lead);
 		if (!r)
 			r = enough_copies(s);
 		done |= next;
 	}
-	if (!r)
-		s->committed = le64_to_cpu(s->super->header.generation);
-	return r;
+	if (r)
+		return r;
+	s->committed = le64_to_cpu(s->super->header.generation);
+	/* Nobody relies on these. */
+	if (s->joining)
+		write_both(s, s->joining, lead);
+	return 0;
+}
+
+void dmr_note_repair(struct dmr_store *s)
+{
+	s->super->repairs = cpu_to_le64(le64_to_cpu(s->super->repairs) + 1);
+	s->super->last_repair = cpu_to_le64(ktime_get_real_seconds());
 }
 
 int dmr_super_commit(struct dmr_store *s)
@@ -277,7 +300,7 @@ static int extend_table(struct dmr_store *s)
 	if (r)
 		return r;
 	WRITE_ONCE(s->generation, generation);
-	r = write_new_tables(s, old, generation, good_copies(s));
+	r = write_new_tables(s, old, generation, good_copies(s) | s->joining);
 	if (!r)
 		r = enough_copies(s);
 	if (!r) {
@@ -445,7 +468,8 @@ int dmr_store_commit(struct dmr_store *s)
 		r = publish(s, lead);
 	}
 	if (r) {
-		DMERR("%pg: commit of generation %llu failed (%d)", s->bdev, s->generation, r);
+		DMERR("%s: %pg: commit of generation %llu failed (%d)", dmr_set_name(s), s->bdev,
+		      s->generation, r);
 		s->failed = true;
 		return r;
 	}
@@ -464,4 +488,20 @@ int dmr_store_save(struct dmr_store *s)
 	r = dmr_super_commit(s);
 	s->failed |= r != 0;
 	return r;
+}
+
+int dmr_store_count_repair(struct dmr_store *s)
+{
+	if (!dmr_store_writable(s))
+		return -EIO;
+	dmr_note_repair(s);
+	return dmr_super_commit(s);
+}
+
+int dmr_store_count_scrub(struct dmr_store *s)
+{
+	if (!dmr_store_writable(s))
+		return -EIO;
+	s->super->scrubs = cpu_to_le64(le64_to_cpu(s->super->scrubs) + 1);
+	return dmr_super_commit(s);
 }

@@ -33,6 +33,7 @@ struct dmr_store {
 	u64 committed; /* of the superblock that was last written to all good copies, or found */
 	u8 old_supers; /* bit per copy: its superblock was valid, but not the newest, when loaded */
 	u8 bad_copies; /* bit per copy: damaged or unwritable, not written any more */
+	u8 joining; /* bit per bad copy: being mended, so written, but not relied on */
 	bool read_only; /* write nothing */
 	bool no_repair; /* write no copy that was damaged when loaded */
 	bool failed; /* a commit did not become safe: commit nothing more */
@@ -106,10 +107,67 @@ int dmr_store_commit(struct dmr_store *s);
 /* Write the superblock anew. -EROFS, -EIO as dmr_store_commit(). */
 int dmr_store_save(struct dmr_store *s);
 
+/*
+ * The same with a repair, or a complete scrub, counted in it. What could not be written makes
+ * copies bad, but no commit fail. -EIO, or the error of a flush.
+ */
+int dmr_store_count_repair(struct dmr_store *s);
+int dmr_store_count_scrub(struct dmr_store *s);
+
+#define DMR_LOOK_BLOCKS 32
+
+/* A look at one copy, some blocks after the other, while commits go on. */
+struct dmr_look {
+	unsigned int copy;
+	u32 index; /* of the first block; 0 is the superblock */
+	u32 count; /* of blocks that are read next, or were just read */
+	u32 singly; /* blocks before this index are read one by one */
+	u32 readable; /* 0 if they, which is one then, could not be read */
+	u32 mended; /* blocks so far */
+	u32 left; /* that are damaged still */
+	sector_t sector; /* of the first block */
+	void *block[DMR_LOOK_BLOCKS];
+};
+
+/* -ENOMEM; in any case to be followed by dmr_look_exit(). */
+int dmr_look_init(struct dmr_look *l);
+void dmr_look_exit(struct dmr_look *l);
+
+/* Begin with the first blocks of @copy. */
+void dmr_look_begin(struct dmr_look *l, const struct dmr_store *s, unsigned int copy);
+/* Go on to the next ones. False if there are none. */
+bool dmr_look_next(struct dmr_look *l, const struct dmr_store *s);
+
+/* Read them. The one function of these that is not only for the thread that changes the store. */
+void dmr_look_read(struct dmr_look *l, struct dmr_store *s);
+
+/*
+ * Compare them with the table in use; where they differ they are read again first, as a commit may
+ * have come between. With @mend, what is not as it should be is written over and read back. The
+ * error of a flush; -EUCLEAN if nothing may be written: by somebody else there is another table on
+ * the spare, or the one in memory is damaged.
+ */
+int dmr_look_compare(struct dmr_look *l, struct dmr_store *s, bool mend);
+
+/* Have commits write a bad copy, without relying on it. Nothing for a good one. */
+void dmr_store_join(struct dmr_store *s, unsigned int copy);
+
+/*
+ * A look at all of the copy, begun at generation @began, is over; @whole: and has left no damage.
+ * Returns true if the copy was bad and is good from now on. May flush.
+ */
+bool dmr_store_judge(struct dmr_store *s, unsigned int copy, u64 began, bool whole);
+
 /* Replacement sectors that were never given out. */
 static inline u64 dmr_store_free(const struct dmr_store *s)
 {
 	return dmr_data_left(&s->layout, READ_ONCE(s->cursor));
+}
+
+/* For the log. Known from dmr_store_identify() on. */
+static inline const char *dmr_set_name(const struct dmr_store *s)
+{
+	return *s->super->name ? s->super->name : "unnamed set";
 }
 
 static inline unsigned int dmr_store_valid_copies(const struct dmr_store *s)

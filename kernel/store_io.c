@@ -17,20 +17,31 @@ void dmr_block_free(void *block)
 	free_page((unsigned long)block);
 }
 
-int dmr_blocks_read(struct dmr_store *s, unsigned int copy, u32 index, void *const *block,
-		    unsigned int count)
+int dmr_blocks_read_at(struct dmr_store *s, sector_t sector, void *const *block, unsigned int count)
 {
 	struct bio *bio =
 		bio_alloc_bioset(s->bdev, count, REQ_OP_READ | REQ_META, GFP_NOIO, &s->bios);
 	unsigned int i;
 	int r;
 
-	bio->bi_iter.bi_sector = dmr_block_sector(&s->layout, copy, index);
+	bio->bi_iter.bi_sector = sector;
 	for (i = 0; i < count; i++)
 		__bio_add_page(bio, virt_to_page(block[i]), DMR_BLOCK_SIZE, 0);
 	r = submit_bio_wait(bio);
 	bio_put(bio);
 	return r;
+}
+
+int dmr_blocks_read(struct dmr_store *s, unsigned int copy, u32 index, void *const *block,
+		    unsigned int count)
+{
+	return dmr_blocks_read_at(s, dmr_block_sector(&s->layout, copy, index), block, count);
+}
+
+void dmr_mark_bad(struct dmr_store *s, u8 copies)
+{
+	WRITE_ONCE(s->bad_copies, s->bad_copies | copies);
+	s->joining &= ~copies;
 }
 
 void dmr_wave_begin(struct dmr_wave *w, struct dmr_store *s)
@@ -93,8 +104,8 @@ int dmr_wave_end(struct dmr_wave *w)
 	for (i = 0; i < DMR_COPIES; i++) {
 		if (!w->copy[i].status)
 			continue;
-		DMERR("%pg: metadata copy %u cannot be written", s->bdev, i);
-		WRITE_ONCE(s->bad_copies, s->bad_copies | 1 << i);
+		DMERR("%s: %pg: metadata copy %u cannot be written", dmr_set_name(s), s->bdev, i);
+		dmr_mark_bad(s, 1 << i);
 	}
 	return dmr_store_flush(s);
 }

@@ -18,6 +18,13 @@ void dmr_block_free(void *block);
 int dmr_blocks_read(struct dmr_store *s, unsigned int copy, u32 index, void *const *block,
 		    unsigned int count);
 
+/* The same from @sector. Needs only .bdev and .bios. */
+int dmr_blocks_read_at(struct dmr_store *s, sector_t sector, void *const *block,
+		       unsigned int count);
+
+/* These copies are damaged or cannot be written. */
+void dmr_mark_bad(struct dmr_store *s, u8 copies);
+
 /* Writes in flight together, and which copies they failed on. */
 struct dmr_wave {
 	struct dmr_store *store;
@@ -43,6 +50,9 @@ void dmr_store_forget(struct dmr_store *s);
 
 /* Make s->table @tables long in memory; the new blocks are empty and of @generation. -ENOMEM. */
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
+
+/* Enter a repair of the copies, at this time, into the superblock in memory. */
+void dmr_note_repair(struct dmr_store *s);
 
 /* Make s->room what the table says. */
 void dmr_store_count_room(struct dmr_store *s);

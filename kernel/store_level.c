@@ -3,7 +3,6 @@
  * Back to five level copies, each block from its winner.
  */
 #include <linux/device-mapper.h>
-#include <linux/timekeeping.h>
 
 #include "store_load.h"
 
@@ -27,7 +26,7 @@ static void read_back(struct dmr_loader *l, u8 copies, u32 index, const void *bl
 	for (i = 0; i < DMR_COPIES; i++)
 		if (copies & 1 << i && (dmr_blocks_read(s, i, index, l->scratch, 1) ||
 					memcmp(l->scratch[0], block, DMR_BLOCK_SIZE)))
-			s->bad_copies |= 1 << i;
+			dmr_mark_bad(s, 1 << i);
 }
 
 /* Write the winners over what is not current in @copies, a batch at a time, and read them back. */
@@ -100,8 +99,8 @@ static int level_in_turn(struct dmr_loader *l, u8 *mended)
 }
 
 /*
- * A winner may have survived a crash of the machine in the cache of the spare: what it stands in for
- * is not written over before it is stable itself.
+ * A winner may have survived a crash of the machine in the cache of the spare: what it stands in
+ * for is not written over before it is stable itself.
  */
 int dmr_level_copies(struct dmr_loader *l)
 {
@@ -118,10 +117,9 @@ int dmr_level_copies(struct dmr_loader *l)
 		return 0;
 
 	if (mended || to_mend(s, &l->super)) {
-		s->super->repairs = cpu_to_le64(le64_to_cpu(s->super->repairs) + 1);
-		s->super->last_repair = cpu_to_le64(ktime_get_real_seconds());
-		DMINFO("%pg: metadata copies brought level, %u/5 valid", s->bdev,
-		       dmr_store_valid_copies(s));
+		dmr_note_repair(s);
+		DMINFO("%s: %pg: metadata copies brought level, %u/5 valid", dmr_set_name(s),
+		       s->bdev, dmr_store_valid_copies(s));
 	}
 	s->super->digest = cpu_to_le64(l->tally.adopted);
 	return dmr_super_commit(s);

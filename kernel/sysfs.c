@@ -21,13 +21,54 @@ static struct dmr_target *target_of(struct device_attribute *a)
 	return container_of(a, struct attr, attr)->target;
 }
 
-#define SHOW(name, format, ...)                                                            \
+#define SHOW(name, format, ...)                                                             \
 	static ssize_t name##_show(struct device *d, struct device_attribute *a, char *buf) \
-	{                                                                                  \
-		const struct dmr_target *t = target_of(a);                                 \
-                                                                                           \
-		return sysfs_emit(buf, format "\n", __VA_ARGS__);                          \
+	{                                                                                   \
+		struct dmr_target *t = target_of(a);                                        \
+                                                                                            \
+		return sysfs_emit(buf, format "\n", __VA_ARGS__);                           \
 	}
+
+#define STORE(name, do_it)                                                                         \
+	static ssize_t name##_store(struct device *d, struct device_attribute *a, const char *buf, \
+				    size_t count)                                                  \
+	{                                                                                          \
+		const int r = do_it(target_of(a), buf);                                            \
+                                                                                                   \
+		return r ? r : count;                                                              \
+	}
+
+static int trigger_repair(struct dmr_target *t, const char *value)
+{
+	bool wanted;
+
+	if (kstrtobool(value, &wanted) || !wanted)
+		return -EINVAL;
+	if (t->store.read_only)
+		return -EROFS;
+	dmr_repair_ask(t);
+	return 0;
+}
+
+static int set_scrub_interval(struct dmr_target *t, const char *value)
+{
+	int r = dmr_param_set(t, "scrub_interval", value);
+
+	if (!r)
+		dmr_param_chosen(t);
+	return r;
+}
+
+static int enable_auto_repair(struct dmr_target *t, const char *value)
+{
+	bool enabled;
+
+	if (kstrtobool(value, &enabled))
+		return -EINVAL;
+	WRITE_ONCE(t->no_repair, !enabled);
+	dmr_scrub_kick(t);
+	return 0;
+}
 
 SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&t->store), DMR_COPIES)
 SHOW(metadata_repairs, "%llu", le64_to_cpu(t->store.super->repairs))
@@ -39,6 +80,14 @@ SHOW(pending_sectors, "%llu", READ_ONCE(t->extents.pending))
 SHOW(spare_free_sectors, "%llu", dmr_store_free(&t->store))
 SHOW(state, "%s", dmr_health_text(dmr_health(t)))
 SHOW(mode, "%s", dmr_mode_text(t))
+SHOW(action, "%s", dmr_scrub_text(t))
+SHOW(scrubbed_sectors, "%llu", READ_ONCE(t->scrub.done))
+SHOW(unreadable_sectors, "%llu", READ_ONCE(t->scrub.left_unreadable))
+SHOW(scrub_interval_seconds, "%llu", READ_ONCE(t->param[DMR_SCRUB_INTERVAL]))
+SHOW(auto_repair_enabled, "%d", !READ_ONCE(t->no_repair))
+STORE(scrub_interval_seconds, set_scrub_interval)
+STORE(auto_repair_enabled, enable_auto_repair)
+STORE(trigger_repair, trigger_repair)
 
 static const struct device_attribute attributes[] = {
 	__ATTR_RO(metadata_health),
@@ -51,6 +100,12 @@ static const struct device_attribute attributes[] = {
 	__ATTR_RO(spare_free_sectors),
 	__ATTR_RO(state),
 	__ATTR_RO(mode),
+	__ATTR_RO(action),
+	__ATTR_RO(scrubbed_sectors),
+	__ATTR_RO(unreadable_sectors),
+	__ATTR_RW(scrub_interval_seconds),
+	__ATTR_RW(auto_repair_enabled),
+	__ATTR_WO(trigger_repair),
 };
 
 struct dmr_sysfs {

@@ -150,6 +150,7 @@ static int load(struct dmr_target *t)
 {
 	int r = dmr_identify(t, &t->store, dmr_wanted(t));
 
+	t->store.no_repair = READ_ONCE(t->no_repair);
 	if (r == 1)
 		return t->store.read_only ? -EROFS : format(t);
 	return r ? r : dmr_store_load(&t->store, &t->extents);
@@ -188,25 +189,33 @@ static int remap_preresume(struct dm_target *ti)
 		return r;
 	}
 	t->loaded = true;
-	t->reported = dmr_health(t);
+	t->reported = (struct dmr_reported){
+		.health = dmr_health(t),
+		.bad_copies = t->store.bad_copies,
+		.repairs = le64_to_cpu(t->store.super->repairs),
+	};
+	dmr_scrub_stagger(t);
 	return 0;
 }
 
 /* A message that moves much would keep the suspend waiting. */
 static void remap_presuspend(struct dm_target *ti)
 {
+	dmr_scrub_stop(ti->private);
 	dmr_mover_stop(ti->private);
 }
 
 static void remap_presuspend_undo(struct dm_target *ti)
 {
 	dmr_mover_start(ti->private);
+	dmr_scrub_start(ti->private);
 }
 
 /* dm core has waited for all its bios by now, so nothing new comes to the workers. */
 static void remap_postsuspend(struct dm_target *ti)
 {
 	dmr_sysfs_remove(ti->private);
+	dmr_scrub_drain(ti->private);
 	dmr_reader_drain(ti->private);
 	dmr_mover_drain(ti->private);
 }
@@ -225,6 +234,7 @@ static void remap_resume(struct dm_target *ti)
 {
 	dmr_guard_resume(ti->private);
 	dmr_mover_start(ti->private);
+	dmr_scrub_start(ti->private);
 	dmr_sysfs_add(ti->private);
 }
 

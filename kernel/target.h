@@ -8,6 +8,7 @@
 #include <linux/bio.h>
 #include <linux/device-mapper.h>
 #include <linux/percpu.h>
+#include <linux/spinlock.h>
 #include <linux/sysfs.h>
 
 #include "extents.h"
@@ -86,6 +87,8 @@ enum dmr_param {
 	DMR_LOW_WATER, /* free sectors on the spare, below which the set is degraded */
 	DMR_GIVE_UP, /* blocks of main that may fail in a row */
 	DMR_BUDGET, /* sectors of main that may be moved in a minute without being told to */
+	DMR_SCRUB_INTERVAL, /* seconds from the end of a scrub to the next */
+	DMR_REPAIR_INTERVAL, /* seconds in which DMR_REPAIRS of a copy may fail */
 	DMR_PARAMS,
 };
 
@@ -114,7 +117,60 @@ struct dmr_reader {
 	struct page *page; /* to see whether main can be read at all */
 };
 
+#define DMR_REPAIRS 3
+
+/* backoff.c: attempts to mend a bad copy. Times are seconds since boot. */
+struct dmr_backoff {
+	unsigned int made; /* since .first */
+	time64_t first;
+	time64_t last;
+};
+
+/* repair.c: a look at the metadata of some copies, one after the other. By the mover. */
+struct dmr_pass {
+	u8 copies; /* left to be looked at; the lowest is being looked at. 0: there is no pass */
+	u8 mend; /* of these: what is damaged is written over */
+	u64 began; /* generation of the table when the look at this copy began */
+	bool looking; /* .look is at that copy, and waits to be read */
+	bool repaired; /* a copy */
+	bool given_up; /* before all were looked at */
+	struct dmr_look look;
+};
+
+/* scrub.c: what is done when nobody waits for it. */
+struct dmr_scrub {
+	struct workqueue_struct *wq;
+	struct delayed_work work;
+	struct page *page[DMR_LOOK_BLOCKS]; /* those of .pass, between its steps */
+	wait_queue_head_t answer;
+	spinlock_t lock; /* of the following three; irqs off */
+	bool stopped; /* suspended */
+	bool asked; /* for a scrub */
+	unsigned int requests; /* for a repair */
+	unsigned int answered; /* of these; by the worker */
+	unsigned int serving; /* of these, with the pass under way */
+	struct dmr_pass pass;
+	struct dmr_backoff backoff[DMR_COPIES];
+	bool running; /* a scrub is under way: first its pass, then replacement sectors are read */
+	sector_t sector; /* of main: where it has got to */
+	sector_t singly; /* blocks before this sector are read one by one */
+	struct dmr_range lost; /* that could not be read, and may go on */
+	u64 done; /* replacement sectors that it has read */
+	u64 unreadable; /* of these */
+	u64 left_unreadable; /* by the last complete one */
+	time64_t ended; /* the last one did, or might have; seconds since boot */
+	unsigned long ios; /* of the set, when last looked at */
+};
+
 enum dmr_health { DMR_HEALTH_OK, DMR_HEALTH_DEGRADED, DMR_HEALTH_FAILING };
+
+/* What the last event was about. */
+struct dmr_reported {
+	enum dmr_health health;
+	bool pending; /* there are pending sectors */
+	u8 bad_copies;
+	u64 repairs;
+};
 
 struct dmr_target {
 	struct dm_target *ti;
@@ -124,6 +180,7 @@ struct dmr_target {
 	unsigned int unit; /* sectors of main's logical block */
 	bool loaded; /* the table has been read, at the first resume */
 	bool has_uuid; /* .uuid is the only set that will do */
+	bool no_repair; /* mend nothing unless told to */
 	u8 uuid[DMR_UUID_SIZE];
 	u64 param[DMR_PARAMS];
 	unsigned long chosen; /* bit per parameter: not the default; by set_bit() */
@@ -136,9 +193,9 @@ struct dmr_target {
 	struct dmr_guard guard;
 	struct dmr_mover mover;
 	struct dmr_reader reader;
+	struct dmr_scrub scrub;
 	struct dmr_sysfs *sysfs; /* NULL while suspended */
-	enum dmr_health reported;
-	bool reported_pending;
+	struct dmr_reported reported;
 };
 
 /* The device that @place is on. */
@@ -410,6 +467,49 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e);
 /* Write the superblock anew. */
 int dmr_save(struct dmr_target *t, struct dmr_errand *e);
 
+/* backoff.c */
+
+/* Copies that a repair that nobody asked for may be attempted of, now. */
+u8 dmr_backoff_allows(const struct dmr_target *t);
+/* Another one was made. */
+void dmr_backoff_count(struct dmr_target *t, unsigned int copy);
+/* Somebody asked for it. */
+void dmr_backoff_forget(struct dmr_target *t);
+/* True if as many were made as may be in an interval. */
+bool dmr_backoff_rests(const struct dmr_target *t, unsigned int copy);
+/* When one of @copies may be tried again; seconds since boot. */
+time64_t dmr_backoff_next(const struct dmr_target *t, u8 copies);
+
+/* repair.c */
+
+/* Look at @copies, and mend those in @mend. No pass is under way. By the worker of scrub.c. */
+void dmr_pass_begin(struct dmr_target *t, u8 copies, u8 mend);
+/* The next blocks. -EBUSY while suspended, -ENOMEM: nothing was done. Sleeps. */
+int dmr_pass_step(struct dmr_target *t);
+
+/* scrub.c */
+
+/* -ENOMEM. */
+int dmr_scrub_init(struct dmr_target *t);
+void dmr_scrub_exit(struct dmr_target *t);
+void dmr_scrub_start(struct dmr_target *t);
+/* Do nothing more, and have those who wait come back with -EBUSY. */
+void dmr_scrub_stop(struct dmr_target *t);
+/* When the set is activated: choose when the first scrub begins. */
+void dmr_scrub_stagger(struct dmr_target *t);
+/* Wait for what is under way, after dmr_scrub_stop(). */
+void dmr_scrub_drain(struct dmr_target *t);
+/* Have it look whether there is something to be done. In any context. */
+void dmr_scrub_kick(struct dmr_target *t);
+/* Begin a scrub, unless one is under way. */
+void dmr_scrub_ask(struct dmr_target *t);
+/* Begin a repair of all copies, however many attempts have failed. Returns the number of the request. */
+unsigned int dmr_repair_ask(struct dmr_target *t);
+/* The same, waited for. -EBUSY while suspended, -EROFS, -EIO if damage is left, -EINTR. */
+int dmr_repair(struct dmr_target *t);
+/* What is being done: "idle", "repair" or "scrub". */
+const char *dmr_scrub_text(const struct dmr_target *t);
+
 /* health.c */
 
 enum dmr_health dmr_health(const struct dmr_target *t);
@@ -425,6 +525,8 @@ void dmr_params_default(struct dmr_target *t);
 /* -EINVAL: no such parameter, or no number. */
 int dmr_param_set(struct dmr_target *t, const char *name, const char *value);
 const char *dmr_param_name(enum dmr_param p);
+/* One was set while the set is in use. */
+void dmr_param_chosen(struct dmr_target *t);
 
 /* sysfs.c: <disk>/remap/. Errors are logged: nothing depends on it. */
 

@@ -32,6 +32,7 @@ IOCTLS = {
     "move": (CREATE, "message 'remap 200 8'", ""),
     "save": (CREATE, "message save", ""),
     "restore": (CREATE, "message restore", ""),
+    "repair": (CREATE, "message repair", ""),
     "first resume": (f"{CREATE} && {RELOAD} && {BLANK}", "resume",
                      f"dmsetup resume r0 && dmsetup status r0 | grep -q ' rw ' && {RELOAD} && {BLANK}"),
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """
-Suspends, reloads, removals and vanished disks at every point of a move.
+Suspends, reloads, removals and vanished disks at every point of a move, a repair and a scrub.
 
 Whatever is under way, each of them is done within a second, and every write that was acknowledged is
 there afterwards. Seconds pass too fast in a guest whose host is busy, so what is counted is the
@@ -11,8 +11,12 @@ import time
 from random import Random
 from typing import NamedTuple
 
+import pytest
+
 from harness import sectors
-from harness.remap import Mapped, Remap
+from harness.assembler import examine
+from harness.copies import Copies
+from harness.remap import SLOW, Remap, slow
 from harness.sysfs import folder
 
 POINTS = 30
@@ -21,7 +25,6 @@ UNPLUGS = 8
 REGION = 2048  # sectors of main that one point is about
 UNIT = 8  # sectors of a write; a bad one has all of them sent again one by one
 BAD = 20  # bad sectors of a region
-SLOW = 4  # milliseconds that a disk takes for everything, so that moves take their time, too
 LONGEST = 0.6  # seconds until the interruption
 IN_A_SECOND = 1000 // (2 * SLOW)  # requests that one of them does, one after the other, at least
 
@@ -56,7 +59,7 @@ INTERRUPTIONS = [
 # Prints how many requests it waited for, how long it took, whether it found the work under way, how
 # that ended and what it said.
 SCRIPT = """
-    requests() {{ cat {disks} | awk '{{ n += $1 + $5 + $16 }} END {{ print n }}'; }}
+    requests() {{ cat {disks} | awk '{{ n += {counted} }} END {{ print n }}'; }}
     ({work}) > /tmp/work 2>&1 & work=$!
     usleep {delay}
     {before}
@@ -69,6 +72,48 @@ SCRIPT = """
     {after}
     wait $work; echo $waited $start $end $hit $?; cat /tmp/work
 """
+
+
+class Outcome(NamedTuple):
+    """What came of an interruption."""
+
+    name: str
+    waited: int  # for so many requests
+    took: float  # seconds
+    hit: bool  # the work was under way
+    status: int  # of the work
+    said: list
+
+    def ended_or_busy(self):
+        ended = not self.status or any("busy" in line for line in self.said)
+        assert ended, f"{self.name}: {self.said}"
+
+
+def interrupt(dev, disks, work, delay, how, name, counted="$1 + $5 + $16"):
+    """
+    Begins some work and comes between after so many seconds.
+
+    What is counted are the requests that come one after the other: fields of the disks' stat files.
+    """
+    done = dev.vm.run(SCRIPT.format(
+        disks=" ".join(f"{folder(disk)}/stat" for disk in disks), work=work,
+        delay=int(delay * 1e6), counted=counted, before=how.before, command=how.command,
+        after=how.after.format(table=dev.table)), check=False)
+    assert not done.stderr, f"{name}: {done.stderr}"
+    first, *said = done.stdout.splitlines()
+    waited, start, end, hit, status = first.split()
+    outcome = Outcome(name, int(waited), float(end) - float(start), hit == "1", int(status), said)
+    assert outcome.waited < IN_A_SECOND, \
+        f"{name} waited for {outcome.waited} requests and took {outcome.took:.2f} s"
+    return outcome
+
+
+def summary(outcomes):
+    hits = sum(outcome.hit for outcome in outcomes)
+    print(f"{hits} of {len(outcomes)} came in the middle of the work, "
+          f"they waited for {max(outcome.waited for outcome in outcomes)} requests and "
+          f"took {max(outcome.took for outcome in outcomes):.2f} s at most")
+    return hits
 
 
 class Region:
@@ -112,36 +157,20 @@ class Point(Region):
         *others, remove = INTERRUPTIONS
         self.how = random.choice([*others, remove] if self.work == "move" else others)
         self.delay = random.uniform(0, LONGEST)
-        self.waited = self.took = self.hit = self.status = None
+        self.outcome = None
 
     def __str__(self):
         return f"{self.how.name} {self.delay:.3f} s into the {self.work} of {self.sectors}"
 
     def run(self, dev, disks):
-        done = dev.vm.run(SCRIPT.format(
-            disks=" ".join(f"{folder(disk)}/stat" for disk in disks), work=self.command(),
-            delay=int(self.delay * 1e6), before=self.how.before, command=self.how.command,
-            after=self.how.after.format(table=dev.table)), check=False)
-        assert not done.stderr, f"{self}: {done.stderr}"
-        first, *self.said = done.stdout.splitlines()
-        waited, start, end, hit, status = first.split()
-        self.waited, self.took = int(waited), float(end) - float(start)
-        self.hit, self.status = hit == "1", int(status)
+        self.outcome = interrupt(dev, disks, self.command(), self.delay, self.how, str(self))
+        self.said = self.outcome.said
 
     def judge(self):
-        assert self.waited < IN_A_SECOND, \
-            f"{self} waited for {self.waited} requests and took {self.took:.2f} s"
         if self.work == "move":
-            ended = not self.status or any("busy" in line for line in self.said)
-            assert ended, f"{self}: {self.said}"
+            self.outcome.ended_or_busy()
         elif self.how.name != "wipe":
             assert not self.said, f"{self}: {self.said}"
-
-
-def slow(vm, name, disk):
-    vm.run("modprobe dm-delay")
-    length = vm.run(f"blockdev --getsz {disk.dev}").strip()
-    return Mapped(vm, name, f"0 {length} delay {disk.dev} 0 {SLOW}")
 
 
 def test_interruptions_at_every_point_of_a_move(boot, new_disk, seed):
@@ -159,11 +188,50 @@ def test_interruptions_at_every_point_of_a_move(boot, new_disk, seed):
         with Remap(vm, slow_main, slow_spare) as dev:
             assert {str(point): wrong for point in points if (wrong := point.wrong(dev))} == {}
             assert dev.status().valid_copies == "5/5"
-    hits = sum(point.hit for point in points)
-    print(f"{hits} of {POINTS} came in the middle of the work, "
-          f"they waited for {max(point.waited for point in points)} requests and "
-          f"took {max(point.took for point in points):.2f} s at most")
-    assert hits > POINTS / 3
+    assert summary([point.outcome for point in points]) > POINTS / 3
+
+
+MENDING = {
+    "repair": "dmsetup message r0 0 repair",
+    "scrub": "dmsetup message r0 0 scrub && "
+             "while dmsetup status r0 | grep -q ' scrub '; do usleep 10000; done",
+}
+
+
+READS_AND_FLUSHES = "$1 + $16"  # writes are many at once
+
+
+def damage_copies(random, spare):
+    """Most of it; the table of one copy stays, and its superblock."""
+    copies = Copies.of(spare)
+    for number in random.sample(range(5), 4):
+        copies[number].corrupt("random", random.random())
+
+
+@pytest.mark.parametrize("work", MENDING)
+def test_interruptions_at_every_point_of_mending(boot, new_disk, seed, work):
+    random = Random(seed)
+    main, spare = new_disk("8M"), new_disk("64M")
+    vm = boot(main, spare)
+    sectors.write(main, range(0, REGION, 64), unit=64, depth=64)
+    outcomes = []
+    with slow(vm, "main", main) as slow_main, slow(vm, "spare", spare) as slow_spare:
+        with Remap(vm, slow_main, slow_spare) as dev:
+            dev.message(f"remap 0 {REGION}")
+        extents = examine(spare.path)["extents"]
+        for _ in range(POINTS):
+            how, delay = random.choice(INTERRUPTIONS), random.uniform(0, LONGEST)
+            with Remap(vm, slow_main, slow_spare) as dev:
+                damage_copies(random, spare)
+                outcomes.append(interrupt(dev, [slow_main, slow_spare], MENDING[work], delay, how,
+                                          f"{how.name} {delay:.3f} s into a {work}",
+                                          counted=READS_AND_FLUSHES))
+                outcomes[-1].ended_or_busy()
+            assert examine(spare.path)["extents"] == extents
+        with Remap(vm, slow_main, slow_spare) as dev:
+            assert dev.status().valid_copies == "5/5"
+            assert not sectors.read(dev, range(0, REGION, 64), unit=64)
+    assert summary(outcomes) > POINTS / 3
 
 
 def test_a_disk_vanishes_at_every_point_of_a_move(boot, new_disk, seed):
@@ -186,3 +254,27 @@ def test_a_disk_vanishes_at_every_point_of_a_move(boot, new_disk, seed):
         with Remap(vm, main, spare) as dev:
             assert region.wrong(dev) == {}
             assert dev.status().mode == "rw"
+
+
+@pytest.mark.parametrize("work", MENDING)
+def test_the_spare_vanishes_while_it_is_mended(boot, new_disk, seed, work):
+    random = Random(seed)
+    main, spare = new_disk("8M"), new_disk("64M")
+    vm = boot(main, spare)
+    sectors.write(main, range(0, REGION, 64), unit=64, depth=64)
+    with Remap(vm, main, spare) as dev:
+        dev.message("remap 0 64")
+    extents = examine(spare.path)["extents"]
+    for _ in range(UNPLUGS):
+        with Remap(vm, main, spare) as dev:
+            damage_copies(random, spare)
+            job = vm.spawn(MENDING[work])
+            time.sleep(random.uniform(0, LONGEST / 4))
+            vm.unplug(spare)
+            job.wait()
+            assert not sectors.read(dev, range(64, 128))
+        vm.plug(spare)
+        assert examine(spare.path)["extents"] == extents
+    with Remap(vm, main, spare) as dev:
+        assert (dev.status().mode, dev.status().valid_copies) == ("rw", "5/5")
+        assert not sectors.read(dev, range(0, REGION, 64), unit=64)

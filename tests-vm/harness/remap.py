@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .errors import TimedOut
 from .patience import deadline
-from .sysfs import attribute
+from .sysfs import attribute, set_attribute
 
 
 class Mapped:
@@ -50,6 +50,16 @@ class Mapped:
     def events(self):
         """How many events it has raised."""
         return int(self.vm.run(f"dmsetup info -c --noheadings -o events {self.name}"))
+
+
+SLOW = 4  # milliseconds that a slow disk takes for everything
+
+
+def slow(vm, name, disk):
+    """`with slow(vm, "main", main) as below:` - a slow disk, so that there is time to interfere."""
+    vm.run("modprobe dm-delay")
+    length = vm.run(f"blockdev --getsz {disk.dev}").strip()
+    return Mapped(vm, name, f"0 {length} delay {disk.dev} 0 {SLOW}")
 
 
 class Status(NamedTuple):
@@ -102,3 +112,6 @@ class Remap(Mapped):
     def sysfs(self, name):
         """What an attribute of /sys/block/dm-N/remap says."""
         return attribute(self, f"remap/{name}")
+
+    def set_sysfs(self, name, value):
+        set_attribute(self, f"remap/{name}", value)

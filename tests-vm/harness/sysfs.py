@@ -17,6 +17,10 @@ def attribute(device, name):
     return device.vm.run(f"cat {folder(device)}/{name}").strip()
 
 
+def set_attribute(device, name, value):
+    device.vm.run(f"echo {value} > {folder(device)}/{name}")
+
+
 def counted(device):
     """How many requests of each kind it has done so far."""
     return dict(zip(COUNTED, map(int, attribute(device, "stat").split())))
