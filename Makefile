@@ -24,12 +24,13 @@ help:
 	@echo '  fuzz-smoke       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS), seed FUZZ_SEED=$(FUZZ_SEED)'
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
+	@echo 'make bench       how much slower one thing is than another, as ratios'
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
 	@echo 'make dmremap     build/dmremap, static; build/dmremap.debug is the same with symbols'
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
 	@echo 'make module-all  the same for the kernels of Debian 12, 13 and testing, each built with its own compiler'
 	@echo 'make sparse      check the module and dmremap with sparse'
-	@echo 'make install     dmremap, udev rule, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make install     dmremap, udev rule, systemd unit, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean       remove build/'
 	@echo 'V=1 shows the commands.'
 
@@ -238,6 +239,14 @@ demo:
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
 	@$(PYTHON) tests-vm/demo.py
 
+# Ratios, each measured side by side in one run
+.PHONY: bench
+bench:
+	@$(MAKE) deps-demo
+	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
+	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
+	@$(PYTHON) tests-vm/bench.py
+
 # --- installation ------------------------------------------------------------------------------------------------------
 
 DESTDIR :=
@@ -247,6 +256,7 @@ DKMS_SRC = $(DESTDIR)$(PREFIX)/src/dm-remap-$(VERSION)
 install: build/dmremap
 	install -D -m 755 build/dmremap $(DESTDIR)$(PREFIX)/sbin/dmremap
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d assembler/udev/60-persistent-dm-remap.rules
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system assembler/systemd/dm-remap-monitor.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*
 	install -D -m 644 -t $(DKMS_SRC) kernel/*.[ch] kernel/Kbuild
 	sed 's/#MODULE_VERSION#/$(VERSION)/' kernel/dkms.conf >$(DKMS_SRC)/dkms.conf

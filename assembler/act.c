@@ -98,6 +98,7 @@ static void activate(struct decision *d, const struct policy *policy, struct out
 		.spare = d->spare->device->dev,
 		.read_only = policy->read_only || dmr_super_read_only(d->spare->super),
 		.no_repair = !policy->repair,
+		.scrub_interval = policy->scrub_interval,
 	};
 	int err;
 

@@ -17,7 +17,7 @@
 #include "log.h"
 #include "sysfs.h"
 
-#define TARGET	    "remap"
+#define TARGET      "remap"
 #define UUID_PREFIX "DMREMAP-"
 #define NODE_WAIT   10 /* seconds that udev is given to make a device node */
 
@@ -225,26 +225,39 @@ int activate_list(struct active_set **list)
 	return n;
 }
 
-int activate_find(const char *name, struct active_set *set)
+/* 1 if an active set is called @name, 0 if none is, or a negative errno. */
+static int lookup(const char *name, struct active_set *set)
 {
 	struct active_set *sets;
-	int n = activate_list(&sets), status = EXIT_UNDONE;
+	int n = activate_list(&sets), found = n < 0 ? n : 0;
 
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
-		return EXIT_FAILED;
-	}
 	for (int i = 0; i < n; i++) {
 		if (strcmp(sets[i].name, name))
 			continue;
 		*set = sets[i];
-		status = 0;
+		found = 1;
 	}
 	free(sets);
-	if (status)
-		log_error("no active set is called %s; 'dmremap status' lists them",
-			  printable(name));
-	return status;
+	return found;
+}
+
+bool activate_lookup(const char *name, struct active_set *set)
+{
+	return lookup(name, set) > 0;
+}
+
+int activate_find(const char *name, struct active_set *set)
+{
+	int found = lookup(name, set);
+
+	if (found < 0) {
+		log_error("cannot list the active sets: %s", strerror(-found));
+		return EXIT_FAILED;
+	}
+	if (found)
+		return 0;
+	log_error("no active set is called %s; 'dmremap status' lists them", printable(name));
+	return EXIT_UNDONE;
 }
 
 static bool node_is(const char *path, dev_t dev)
@@ -274,12 +287,18 @@ static void wait_for_node(const char *name, dev_t dev)
 
 static void table_line(const struct activation *a, char *text, size_t size)
 {
-	char uuid[UUID_STR_LEN];
+	char uuid[UUID_STR_LEN], scrub[sizeof(" scrub_interval 4294967295")] = "";
+	unsigned int args = 2;
 
 	uuid_unparse_lower(a->uuid, uuid);
-	snprintf(text, size, "%u:%u %u:%u %s uuid %s%s", major(a->main), minor(a->main),
-		 major(a->spare), minor(a->spare), a->no_repair ? "3" : "2", uuid,
-		 a->no_repair ? " no_repair" : "");
+	if (a->scrub_interval != SCRUB_INTERVAL) {
+		args += 2;
+		snprintf(scrub, sizeof(scrub), " scrub_interval %u", a->scrub_interval);
+	}
+	args += a->no_repair;
+	snprintf(text, size, "%u:%u %u:%u %u uuid %s%s%s", major(a->main), minor(a->main),
+		 major(a->spare), minor(a->spare), args, uuid, a->no_repair ? " no_repair" : "",
+		 scrub);
 }
 
 int activate_create(const struct activation *a)
@@ -326,10 +345,10 @@ bool activate_parse_status(const char *params, struct active_status *s)
 {
 	return sscanf(params,
 		      "%15s %15s %" SCNu64 "/%" SCNu64 " %" SCNu64 " %" SCNu64 " %u/5 %" SCNu64
-		      " %" SCNu64 " %" SCNu64,
+		      " %" SCNu64 " %" SCNu64 " %15s %" SCNu64 " %" SCNu64,
 		      s->mode, s->health, &s->remapped_sectors, &s->spare_sectors, &s->extents,
 		      &s->pending_sectors, &s->valid_copies, &s->generation, &s->repairs,
-		      &s->scrubs) == 10;
+		      &s->scrubs, s->action, &s->scrubbed_sectors, &s->unreadable_sectors) >= 10;
 }
 
 int activate_status(const struct active_set *set, struct active_status *s)
@@ -364,6 +383,15 @@ static int send_message(const char *name, const char *text, char **answer)
 	}
 	if (task)
 		dm_task_destroy(task);
+	return err;
+}
+
+int activate_repair(const char *name)
+{
+	char *answer;
+	int err = send_message(name, "repair", &answer);
+
+	free(answer);
 	return err;
 }
 

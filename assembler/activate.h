@@ -25,10 +25,15 @@ struct active_status {
 	uint64_t remapped_sectors, spare_sectors, extents, pending_sectors;
 	unsigned int valid_copies;
 	uint64_t generation, repairs, scrubs;
+	char action[16]; /* what is being done in the background: "idle", "repair", "scrub" */
+	uint64_t scrubbed_sectors; /* replacement sectors that the scrub under way has read */
+	uint64_t unreadable_sectors; /* of these, by the last complete one */
 	/* from sysfs, where a suspended set has nothing to say */
 	uint64_t spare_free_sectors; /* then: those not used */
 	uint64_t last_repair_time; /* seconds since 1970, 0 = never */
 };
+
+#define SCRUB_INTERVAL 3600 /* seconds; what the target does without being told */
 
 struct activation {
 	const char *name;
@@ -37,6 +42,7 @@ struct activation {
 	dev_t main, spare;
 	bool read_only;
 	bool no_repair;
+	unsigned int scrub_interval; /* seconds; 0 = off */
 };
 
 /* Make the target available: load the modules it needs, if they aren't there. Returns 0 or a negative errno. */
@@ -47,6 +53,9 @@ int activate_prepare(void);
  * device-mapper, or a negative errno.
  */
 int activate_list(struct active_set **list);
+
+/* True if an active set is called @name. */
+bool activate_lookup(const char *name, struct active_set *set);
 
 /* Find the active set called @name. Returns 0 or, with a complaint, an exit status. */
 int activate_find(const char *name, struct active_set *set);
@@ -65,6 +74,9 @@ int activate_status(const struct active_set *set, struct active_status *status);
 
 /* Ask which sectors are pending; release @pending in any case. Returns 0 or a negative errno. */
 int activate_pending(const char *name, struct ranges *pending);
+
+/* Have all copies mended. Returns 0, -EIO if damage is left, or another negative errno. */
+int activate_repair(const char *name);
 
 #define ACTIVATE_MOVES 32 /* ranges that the target moves with one commit */
 

@@ -24,6 +24,7 @@ int cmd_repair(int argc, char **argv);
 int cmd_assemble(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_monitor(int argc, char **argv);
 int cmd_remap(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_udev(int argc, char **argv);

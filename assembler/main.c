@@ -24,6 +24,7 @@ static const struct command {
 	{"assemble", cmd_assemble, "find, mend and activate sets"},
 	{"stop", cmd_stop, "deactivate a set"},
 	{"status", cmd_status, "show the active sets"},
+	{"monitor", cmd_monitor, "say what happens to the active sets"},
 	{"remap", cmd_remap, "move sectors to the spare"},
 	{"import", cmd_import, "move the bad sectors that badblocks or ddrescue listed"},
 	{"udev", cmd_udev, "properties of a device, for the udev rule"},

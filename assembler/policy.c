@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "activate.h"
 #include "log.h"
 #include "policy.h"
 
@@ -55,7 +56,7 @@ void policy_init(struct policy *p)
 		.repair = true,
 		.use_config = true,
 		.timeout = 30,
-		.scrub_interval = 3600,
+		.scrub_interval = SCRUB_INTERVAL,
 	};
 }
 

@@ -4,14 +4,16 @@
 #include <string.h>
 #include <time.h>
 
+#include "activate.h"
 #include "command.h"
 #include "log.h"
 #include "mend.h"
 #include "report.h"
 
 static const char usage[] =
-	"DEVICE [--dry-run]\n"
-	"Mend all five copies of the metadata on a spare that is not in use.\n\n"
+	"DEVICE | NAME [--dry-run]\n"
+	"Mend all five copies of the metadata on a spare that is not in use, or of the active\n"
+	"set NAME, whose copies the kernel mends.\n\n"
 	"  --dry-run   say what would be written, and write nothing\n\n"
 	"Exit status: 0 nothing to mend, 1 mended, 4 lost, no metadata, or damage left.\n";
 
@@ -66,8 +68,39 @@ static int repair(struct copies *c, const struct device *d, bool dry_run)
 	return EXIT_MENDED;
 }
 
+static bool ask(const struct active_set *set, struct active_status *s)
+{
+	if (!activate_status(set, s))
+		return true;
+	log_error("%s does not answer as a dm-remap target should", printable(set->name));
+	return false;
+}
+
+/* Of a set in use only the kernel knows what its copies have to hold. */
+static int repair_active(const struct active_set *set)
+{
+	struct active_status before, after;
+	int err;
+
+	if (!ask(set, &before))
+		return EXIT_FAILED;
+	err = activate_repair(set->name);
+	if (err && err != -EIO) {
+		log_error("cannot have %s mended: %s ('dmesg' says more)", printable(set->name),
+			  strerror(-err));
+		return EXIT_FAILED;
+	}
+	if (!ask(set, &after))
+		return EXIT_FAILED;
+	printf("%s: %u of 5 copies are valid\n", printable(set->name), after.valid_copies);
+	if (err)
+		return EXIT_UNDONE;
+	return after.repairs > before.repairs ? EXIT_MENDED : EXIT_FINE;
+}
+
 int cmd_repair(int argc, char **argv)
 {
+	struct active_set set;
 	struct copies copies;
 	struct device device;
 	bool dry_run = false;
@@ -80,8 +113,13 @@ int cmd_repair(int argc, char **argv)
 			common_option(c, argv, usage);
 	}
 	if (optind + 1 != argc)
-		return usage_error(argv, "name exactly one spare");
+		return usage_error(argv, "name exactly one spare or active set");
 
+	if (activate_lookup(argv[optind], &set)) {
+		if (dry_run)
+			return usage_error(argv, "--dry-run is for a spare that is not in use");
+		return repair_active(&set);
+	}
 	status = report_open(argv[optind], !dry_run, &device, &copies);
 	if (!status)
 		status = repair(&copies, &device, dry_run);

@@ -71,16 +71,19 @@ static json_t *facts_json(const struct facts *f)
 	char uuid[UUID_STR_LEN];
 
 	uuid_unparse_lower(f->set->uuid, uuid);
-	return json_pack(
-		"{ss so ss so so ss ss sI sI sI sI sI so si sI sI sI sI}", "uuid", uuid, "name",
-		json_text(f->set->name), "device", f->device, "main", json_text(f->main), "spare",
-		json_text(f->spare), "mode", s->mode, "health", s->health, "remapped_sectors",
-		(json_int_t)s->remapped_sectors, "spare_sectors", (json_int_t)s->spare_sectors,
-		"spare_free_sectors", (json_int_t)s->spare_free_sectors, "extents",
-		(json_int_t)s->extents, "pending_sectors", (json_int_t)s->pending_sectors,
-		"pending", pending_json(f), "valid_copies", (int)s->valid_copies, "generation",
-		(json_int_t)s->generation, "repairs", (json_int_t)s->repairs, "scrubs",
-		(json_int_t)s->scrubs, "last_repair_time", (json_int_t)s->last_repair_time);
+	return json_pack("{ss so ss so so ss ss sI sI sI sI sI so si sI sI sI sI so sI sI}", "uuid",
+			 uuid, "name", json_text(f->set->name), "device", f->device, "main",
+			 json_text(f->main), "spare", json_text(f->spare), "mode", s->mode,
+			 "health", s->health, "remapped_sectors", (json_int_t)s->remapped_sectors,
+			 "spare_sectors", (json_int_t)s->spare_sectors, "spare_free_sectors",
+			 (json_int_t)s->spare_free_sectors, "extents", (json_int_t)s->extents,
+			 "pending_sectors", (json_int_t)s->pending_sectors, "pending",
+			 pending_json(f), "valid_copies", (int)s->valid_copies, "generation",
+			 (json_int_t)s->generation, "repairs", (json_int_t)s->repairs, "scrubs",
+			 (json_int_t)s->scrubs, "last_repair_time", (json_int_t)s->last_repair_time,
+			 "action", json_text(s->action), "scrubbed_sectors",
+			 (json_int_t)s->scrubbed_sectors, "unreadable_sectors",
+			 (json_int_t)s->unreadable_sectors);
 }
 
 static void print_pending(const struct facts *f)
@@ -112,6 +115,12 @@ static void print_facts(const struct facts *f)
 	printf("  copies  %u of 5 valid, generation %" PRIu64 "; %" PRIu64
 	       " repairs (last: %s), %" PRIu64 " scrubs\n",
 	       s->valid_copies, s->generation, s->repairs, when, s->scrubs);
+	if (s->unreadable_sectors)
+		printf("  lost    %" PRIu64 " sectors on the spare cannot be read\n",
+		       s->unreadable_sectors);
+	if (!strcmp(s->action, "scrub"))
+		printf("  scrub   %" PRIu64 " of %" PRIu64 " replacement sectors read\n",
+		       s->scrubbed_sectors, s->remapped_sectors);
 }
 
 /* Show @n sets; collect them in @list if that isn't NULL. */

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`dmremap monitor`: what happens to a set is said once, at once, and to a program as well."""
+
+import pytest
+
+from harness import sectors
+from harness.copies import Copies
+from harness.remap import Remap
+
+PROGRAM = "/tmp/told"
+TOLD = "/tmp/told.log"
+
+
+@pytest.fixture
+def vm_and_disks(boot, new_disk):
+    main, spare = new_disk("8M"), new_disk("8M")
+    vm = boot(main, spare)
+    vm.put(PROGRAM, f"""#!/bin/sh
+echo "$1 $2|$DMREMAP_EVENT|$DMREMAP_DEVICE|$DMREMAP_MAIN|$DMREMAP_SPARE|$DMREMAP_HEALTH|$DMREMAP_MODE\
+|$DMREMAP_VALID_COPIES|$DMREMAP_MESSAGE" >> {TOLD}
+""")
+    vm.run(f"chmod +x {PROGRAM}; : > {TOLD}; dmremap create home --main {main.dev} --spare {spare.dev}"
+           " && dmremap assemble home")
+    return vm, main, spare
+
+
+def told(vm):
+    """What the program was told: a list of fields for each event."""
+    return [line.split("|") for line in vm.run(f"cat {TOLD}").splitlines()]
+
+
+def test_what_happens_to_a_set(vm_and_disks):
+    vm, main, spare = vm_and_disks
+    dev = Remap(vm, main, spare, name="home")
+    # Far less often than the test may take: it is told of events, and need not look.
+    monitor = vm.spawn(f"exec dmremap monitor --program {PROGRAM} --interval 3600 --test")
+    vm.wait_for(f"grep '^test home' {TOLD}")
+
+    bad = {"lba": Copies.of(spare)[1].offset // 512, "count": 8}
+    spare.bad_sectors(**bad)
+    dev.message("remap 8 1")
+    vm.wait_for(f"grep '^copies home' {TOLD}")
+    spare.heal()
+    vm.run("dmremap repair home", check=False)
+    vm.wait_for(f"grep '^repair home' {TOLD}")
+    main.bad_sectors(100, on="read")
+    assert list(sectors.read(dev, [100], version=None)) == [100]
+    vm.wait_for(f"grep '^pending home' {TOLD}")
+    vm.run("dmremap stop home")
+    vm.wait_for(f"grep '^gone home' {TOLD}")
+    vm.run("dmremap assemble home")
+    vm.wait_for(f"grep '^active home' {TOLD}")
+
+    events = {}
+    for (who, event, *facts) in told(vm):
+        assert who == f"{event} home"
+        events.setdefault(event, facts)
+    assert {"test", "health", "copies", "repair", "moved", "pending", "gone", "active"} == set(events)
+    assert events["test"][:-1] == ["/dev/mapper/home", main.dev, spare.dev, "ok", "rw", "5"]
+    assert events["copies"][:-1] == ["/dev/mapper/home", main.dev, spare.dev, "degraded", "rw", "4"]
+    assert events["copies"][-1] == "home 4 of 5 copies of its metadata are valid, 5 before"
+    vm.run("pkill -f 'dmremap monitor'")
+    said = monitor.wait().stdout.splitlines()
+    assert "copies: home 4 of 5 copies of its metadata are valid, 5 before" in said
+
+
+def test_oneshot_says_what_is_wrong(vm_and_disks):
+    vm, main, spare = vm_and_disks
+    assert vm.run("dmremap monitor --oneshot") == ""
+    spare.bad_sectors(Copies.of(spare)[1].offset // 512, count=8)
+    vm.run("dmsetup message home 0 remap 8 1")
+    said = vm.run(f"dmremap monitor --oneshot --program {PROGRAM}").splitlines()
+    assert [line.split(":")[0] for line in said] == ["health", "copies"]
+    assert [fields[1] for fields in told(vm)] == ["health", "copies"]
+    assert "degraded" in said[0]
+
+
+def test_a_program_that_is_not_there(vm_and_disks):
+    vm, *_ = vm_and_disks
+    result = vm.run("dmremap monitor --oneshot --test --program /no/such", check=False)
+    assert result.status == 0
+    assert "/no/such" in result.stderr and result.stdout == "test: home is watched; this is a test\n"
