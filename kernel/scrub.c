@@ -118,10 +118,11 @@ static void end_scrub(struct dmr_target *t)
 {
 	struct dmr_scrub *c = &t->scrub;
 
+	/* Before it is counted: whoever waits for that wants to know what it has found. */
+	WRITE_ONCE(c->left_unreadable, c->unreadable);
 	/* While suspended nothing can be written: it ends after that. */
 	if (!t->store.read_only && run_errand(t, count_scrub) == -EBUSY)
 		return;
-	WRITE_ONCE(c->left_unreadable, c->unreadable);
 	stop_scrub(t);
 }
 
@@ -269,8 +270,6 @@ void dmr_scrub_ask(struct dmr_target *t)
 {
 	struct dmr_scrub *c = &t->scrub;
 
-	if (READ_ONCE(c->running))
-		return;
 	spin_lock_irq(&c->lock);
 	WRITE_ONCE(c->asked, true);
 	spin_unlock_irq(&c->lock);

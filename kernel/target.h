@@ -501,7 +501,7 @@ void dmr_scrub_stagger(struct dmr_target *t);
 void dmr_scrub_drain(struct dmr_target *t);
 /* Have it look whether there is something to be done. In any context. */
 void dmr_scrub_kick(struct dmr_target *t);
-/* Begin a scrub, unless one is under way. */
+/* Begin a scrub, after the one that is under way, if any. */
 void dmr_scrub_ask(struct dmr_target *t);
 /* Begin a repair of all copies, however many attempts have failed. Returns the number of the request. */
 unsigned int dmr_repair_ask(struct dmr_target *t);

@@ -33,7 +33,7 @@ def test_what_happens_to_a_set(vm_and_disks):
     vm, main, spare = vm_and_disks
     dev = Remap(vm, main, spare, name="home")
     # Far less often than the test may take: it is told of events, and need not look.
-    monitor = vm.spawn(f"exec dmremap monitor --program {PROGRAM} --interval 3600 --test")
+    monitor = vm.spawn(f"echo $$ > /tmp/pid; exec dmremap monitor --program {PROGRAM} --interval 3600 --test")
     vm.wait_for(f"grep '^test home' {TOLD}")
 
     bad = {"lba": Copies.of(spare)[1].offset // 512, "count": 8}
@@ -59,7 +59,7 @@ def test_what_happens_to_a_set(vm_and_disks):
     assert events["test"][:-1] == ["/dev/mapper/home", main.dev, spare.dev, "ok", "rw", "5"]
     assert events["copies"][:-1] == ["/dev/mapper/home", main.dev, spare.dev, "degraded", "rw", "4"]
     assert events["copies"][-1] == "home 4 of 5 copies of its metadata are valid, 5 before"
-    vm.run("pkill -f 'dmremap monitor'")
+    vm.run("kill $(cat /tmp/pid)")
     said = monitor.wait().stdout.splitlines()
     assert "copies: home 4 of 5 copies of its metadata are valid, 5 before" in said
 
