@@ -11,6 +11,9 @@
 
 #define DM_MSG_PREFIX "remap"
 
+/* What was written without an error, and is not there: once more, as somebody may be at work there. */
+#define TRIES 3
+
 static_assert(DMR_LOOK_BLOCKS <= 32, "a bit per block in an u32");
 
 int dmr_look_init(struct dmr_look *l)
@@ -122,16 +125,19 @@ static bool is_foreign(const struct dmr_look *l, struct dmr_store *s)
 	return false;
 }
 
+/* The error of a flush; 1: that of a write. */
 static int write_over(struct dmr_look *l, struct dmr_store *s, u32 damaged)
 {
 	struct dmr_wave w;
 	u32 i;
+	int r;
 
 	dmr_wave_begin(&w, s);
 	for (i = 0; i < l->count; i++)
 		if (damaged & 1U << i)
 			dmr_wave_write(&w, 1 << l->copy, l->index + i, wanted(s, l->index + i));
-	return dmr_wave_end(&w);
+	r = dmr_wave_end(&w);
+	return r ? r : w.copy[l->copy].status != BLK_STS_OK;
 }
 
 static int check(struct dmr_look *l, struct dmr_store *s, u32 damaged)
@@ -156,6 +162,7 @@ static int check(struct dmr_look *l, struct dmr_store *s, u32 damaged)
 int dmr_look_compare(struct dmr_look *l, struct dmr_store *s, bool mend)
 {
 	u32 damaged = compare(l, s), before;
+	unsigned int tries;
 	int r;
 
 	if (!damaged)
@@ -166,16 +173,16 @@ int dmr_look_compare(struct dmr_look *l, struct dmr_store *s, bool mend)
 	}
 	before = damaged;
 	r = check(l, s, damaged);
-	if (!r && damaged && mend) {
+	for (tries = 0; !r && damaged && mend && tries < TRIES; tries++) {
 		r = write_over(l, s, damaged);
-		if (!r) {
-			dmr_look_read(l, s);
-			damaged = compare(l, s);
-		}
+		if (r < 0)
+			break;
+		dmr_look_read(l, s);
+		damaged = compare(l, s);
 	}
 	l->mended += hweight32(before & ~damaged);
 	l->left += hweight32(damaged);
-	return r;
+	return min(r, 0);
 }
 
 void dmr_store_join(struct dmr_store *s, unsigned int copy)
