@@ -186,8 +186,10 @@ PYTHON      := PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' /usr/bin/python3
 PYTEST_ARGS :=
 
 # An emulated guest is busy on one CPU most of the time: as many tests run at once as there are.
+PYTEST = $(PYTHON) -m pytest tests-vm -q -n $(JOBS) -o cache_dir='$(CURDIR)/build/pytest'
+
 check-vm:
-	@$(PYTHON) -m pytest tests-vm -q -n $(JOBS) -o cache_dir='$(CURDIR)/build/pytest' $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 # In this order, one after the other: pytest's summary comes last.
 check:
@@ -230,7 +232,7 @@ define check-on-kernel
 @build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 @build-support/quietly.sh build/log/$(1)-module.log 'building dm-remap.ko for the $(1) kernel' \
 	$(MAKE) -j$(JOBS) module KDIR='$(CURDIR)/build/debug-kernel/$(1)'
-@$(MAKE) check-vm PYTEST_ARGS='--kernel=$(1) $(PYTEST_ARGS)'
+@$(PYTEST) --kernel=$(1) $(PYTEST_ARGS)
 endef
 
 demo:
