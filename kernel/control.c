@@ -103,24 +103,12 @@ static int message_remap(struct dmr_target *t, char **argv, unsigned int pairs)
 	return r;
 }
 
-static int message_errand(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
-{
-	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_KERNEL);
-
-	if (!e)
-		return -ENOMEM;
-	e->run = run;
-	return dmr_mover_run(t, e);
-}
-
 static int message_set(struct dmr_target *t, char **argv)
 {
 	int r = dmr_param_set(t, argv[1], argv[2]);
 
 	if (r)
 		DMERR("set %s %s: no such parameter, or no number", argv[1], argv[2]);
-	else
-		dmr_param_chosen(t);
 	return r;
 }
 
@@ -170,9 +158,9 @@ static int message(struct dmr_target *t, unsigned int argc, char **argv, char *r
 	if (!strcasecmp(name, "remap") && argc >= 3 && argc % 2)
 		return message_remap(t, argv + 1, argc / 2);
 	if (!strcasecmp(name, "save") && argc == 1)
-		return message_errand(t, dmr_save);
+		return dmr_mover_do(t, dmr_save);
 	if (!strcasecmp(name, "restore") && argc == 1)
-		return message_errand(t, dmr_restore);
+		return dmr_mover_do(t, dmr_restore);
 	if (!strcasecmp(name, "repair") && argc == 1)
 		return dmr_repair(t);
 	if (!strcasecmp(name, "scrub") && argc == 1) {

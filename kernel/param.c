@@ -45,16 +45,13 @@ int dmr_param_set(struct dmr_target *t, const char *name, const char *value)
 		return -EINVAL;
 	WRITE_ONCE(t->param[p], number);
 	set_bit(p, &t->chosen);
+	/* Those that go by it look again; before the first resume there is nobody. */
+	dmr_mover_kick(t);
+	dmr_scrub_kick(t);
 	return 0;
 }
 
 const char *dmr_param_name(enum dmr_param p)
 {
 	return params[p].name;
-}
-
-void dmr_param_chosen(struct dmr_target *t)
-{
-	dmr_mover_kick(t);
-	dmr_scrub_kick(t);
 }

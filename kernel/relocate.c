@@ -363,6 +363,16 @@ out:
 	return r;
 }
 
+int dmr_mover_do(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
+{
+	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO);
+
+	if (!e)
+		return -ENOMEM;
+	e->run = run;
+	return dmr_mover_run(t, e);
+}
+
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e)
 {
 	if (!queue_errand(&t->mover, e))

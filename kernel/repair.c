@@ -6,8 +6,6 @@
  * two of them. What is written goes to one copy at a time, and what commits write meanwhile goes
  * there, too. A pass that is cut short, also by a crash, leaves damage, which the next one finds.
  */
-#include <linux/slab.h>
-
 #include "target.h"
 
 static unsigned int current_copy(const struct dmr_pass *p)
@@ -120,13 +118,9 @@ void dmr_pass_begin(struct dmr_target *t, u8 copies, u8 mend)
 
 int dmr_pass_step(struct dmr_target *t)
 {
-	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO);
 	struct dmr_pass *p = &t->scrub.pass;
 
-	if (!e)
-		return -ENOMEM;
 	if (p->looking)
 		dmr_look_read(&p->look, &t->store);
-	e->run = judge;
-	return dmr_mover_run(t, e);
+	return dmr_mover_do(t, judge);
 }

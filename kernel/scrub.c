@@ -10,7 +10,6 @@
 #include <linux/part_stat.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
-#include <linux/slab.h>
 #include <linux/ktime.h>
 #include <linux/timekeeping.h>
 
@@ -95,16 +94,6 @@ static int count_scrub(struct dmr_target *t, struct dmr_errand *e)
 	return r;
 }
 
-static int run_errand(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
-{
-	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO);
-
-	if (!e)
-		return -ENOMEM;
-	e->run = run;
-	return dmr_mover_run(t, e);
-}
-
 /* It ended, or cannot go on. */
 static void stop_scrub(struct dmr_target *t)
 {
@@ -121,7 +110,7 @@ static void end_scrub(struct dmr_target *t)
 	/* Before it is counted: whoever waits for that wants to know what it has found. */
 	WRITE_ONCE(c->left_unreadable, c->unreadable);
 	/* While suspended nothing can be written: it ends after that. */
-	if (!t->store.read_only && run_errand(t, count_scrub) == -EBUSY)
+	if (!t->store.read_only && dmr_mover_do(t, count_scrub) == -EBUSY)
 		return;
 	stop_scrub(t);
 }

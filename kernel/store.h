@@ -122,7 +122,7 @@ struct dmr_look {
 	u32 index; /* of the first block; 0 is the superblock */
 	u32 count; /* of blocks that are read next, or were just read */
 	u32 singly; /* blocks before this index are read one by one */
-	u32 readable; /* 0 if they, which is one then, could not be read */
+	bool readable; /* false: they, which is one then, could not be read */
 	u32 mended; /* blocks so far */
 	u32 left; /* that are damaged still */
 	sector_t sector; /* of the first block */

@@ -61,16 +61,12 @@ bool dmr_look_next(struct dmr_look *l, const struct dmr_store *s)
 /* One block that cannot be read may take seconds, so the blocks around it come one at a time. */
 void dmr_look_read(struct dmr_look *l, struct dmr_store *s)
 {
-	l->readable = ~0U;
-	if (!dmr_blocks_read_at(s, l->sector, l->block, l->count))
+	l->readable = !dmr_blocks_read_at(s, l->sector, l->block, l->count);
+	if (l->readable || l->count == 1)
 		return;
-	if (l->count > 1) {
-		l->singly = l->index + l->count;
-		l->count = 1;
-		if (!dmr_blocks_read_at(s, l->sector, l->block, 1))
-			return;
-	}
-	l->readable = 0;
+	l->singly = l->index + l->count;
+	l->count = 1;
+	l->readable = !dmr_blocks_read_at(s, l->sector, l->block, 1);
 }
 
 /* What block @index has to be. */

@@ -52,11 +52,7 @@ static int trigger_repair(struct dmr_target *t, const char *value)
 
 static int set_scrub_interval(struct dmr_target *t, const char *value)
 {
-	int r = dmr_param_set(t, "scrub_interval", value);
-
-	if (!r)
-		dmr_param_chosen(t);
-	return r;
+	return dmr_param_set(t, "scrub_interval", value);
 }
 
 static int enable_auto_repair(struct dmr_target *t, const char *value)

@@ -400,6 +400,8 @@ struct dmr_errand {
  * if the caller was killed. Sleeps until done.
  */
 int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e);
+/* The same for one without ranges; also -ENOMEM: nothing was done. */
+int dmr_mover_do(struct dmr_target *t, typeof_member(struct dmr_errand, run) run);
 /* Run @e, which kmalloc() has made, some time; it may be dropped. In any context. */
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 
@@ -525,8 +527,6 @@ void dmr_params_default(struct dmr_target *t);
 /* -EINVAL: no such parameter, or no number. */
 int dmr_param_set(struct dmr_target *t, const char *name, const char *value);
 const char *dmr_param_name(enum dmr_param p);
-/* One was set while the set is in use. */
-void dmr_param_chosen(struct dmr_target *t);
 
 /* sysfs.c: <disk>/remap/. Errors are logged: nothing depends on it. */
 

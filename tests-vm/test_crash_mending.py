@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from harness.assembler import dmremap, examine
+from harness.assembler import dmremap, examine, main_sectors
 from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
@@ -72,10 +72,6 @@ def test_every_instant_of_a_repair_can_be_repaired(fast_lane, new_disk, seed, tm
         found = examine(state)
         assert found["verdict"] in ("clean", "repairable"), found
         assert found["extents"] == extents
-
-
-def main_sectors(found):
-    return {extent["main_sector"] for extent in found["extents"]}
 
 
 @pytest.mark.parametrize("mend", [by_kernel, by_dmremap])

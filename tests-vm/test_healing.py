@@ -8,7 +8,7 @@ import pytest
 import xxhash
 
 from harness import sectors
-from harness.assembler import dmremap, examine
+from harness.assembler import dmremap, examine, main_sectors
 from harness.copies import Copies
 from harness.errors import CommandFailed
 from harness.machine import Machine
@@ -223,10 +223,6 @@ def test_somebody_else_who_writes_the_spare_is_not_written_over(boot, new_disk):
         main.bad_sectors(700)
         assert list(sectors.write(dev, [700])) == [700]
     assert [copy.read() for copy in Copies.of(spare)] == theirs
-
-
-def main_sectors(found):
-    return {extent["main_sector"] for extent in found["extents"]}
 
 
 MOVES = "for i in 100 200 300 400; do dmsetup message r0 0 remap $i 1 || exit 1; done"

@@ -23,6 +23,11 @@ def examine(image):
     return json.loads(dmremap("examine", image, "--json").stdout)
 
 
+def main_sectors(found):
+    """Where on the main the extents begin that examine() has found."""
+    return {extent["main_sector"] for extent in found["extents"]}
+
+
 def assembled(main, spare):
     """Turns an image of the main into what the set would show."""
     for extent in examine(spare)["extents"]:
