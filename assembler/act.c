@@ -27,10 +27,14 @@ static void give_up(struct decision *d, struct outcome *o, enum decision_kind ki
 	o->status |= status | EXIT_UNDONE;
 }
 
-/* Mend the copies on the spare, as it is now and not as it was when it was first read. */
+/*
+ * Mend the copies on the spare, and make it the set's own if it had taken over just before the system
+ * went down; as it is now and not as it was when it was first read.
+ */
 static int mend_spare(const struct decision *d, struct outcome *o)
 {
 	const struct device *device = d->spare->device;
+	const bool finish = spare_incoming(d->spare);
 	struct mend_result r;
 	struct copies c;
 	unsigned int before;
@@ -41,8 +45,8 @@ static int mend_spare(const struct decision *d, struct outcome *o)
 		return fd;
 	err = copies_read(&c, fd, device->sectors, d->uuid);
 	before = copies_valid(&c);
-	if (!err && c.verdict == VERDICT_REPAIRABLE) {
-		err = mend_copies(&c, time(NULL), &r);
+	if (!err && (c.verdict == VERDICT_REPAIRABLE || finish)) {
+		err = mend_copies(&c, finish, time(NULL), &r);
 		copies_free(&c);
 		if (!err)
 			err = copies_read(&c, fd, device->sectors, d->uuid);
@@ -58,11 +62,37 @@ static int mend_spare(const struct decision *d, struct outcome *o)
 	return err;
 }
 
+/* After a migration whose last step is missing the spare can't be used, also to read, before that is done. */
+static bool finish(struct decision *d, const struct policy *policy, struct outcome *o)
+{
+	int err;
+
+	if (policy->dry_run)
+		return true;
+	if (policy->read_only) {
+		give_up(d, o, DECIDE_SKIP, 0,
+			"its move to this spare has to be finished, which writes to it: activate "
+			"it "
+			"once without --read-only");
+		return false;
+	}
+	err = mend_spare(d, o);
+	/* if too few copies say so the kernel refuses it */
+	if (!err || o->valid_copies >= ENOUGH_COPIES)
+		return true;
+	log_error("%s: finishing its move to this spare failed: %s", d->name, strerror(-err));
+	give_up(d, o, DECIDE_DAMAGED, EXIT_FAILED,
+		"its move to this spare could not be finished; 'dmremap examine' shows the spare");
+	return false;
+}
+
 /* Returns false, with the decision changed, if the set is not fit to be activated. */
 static bool mend(struct decision *d, const struct policy *policy, struct outcome *o)
 {
 	int err;
 
+	if (spare_incoming(d->spare))
+		return finish(d, policy, o);
 	if (d->spare->verdict == VERDICT_CLEAN)
 		return true;
 	o->repair = REPAIR_NEEDED;

@@ -395,6 +395,66 @@ int activate_repair(const char *name)
 	return err;
 }
 
+int activate_migrate(const char *name, dev_t dev)
+{
+	char text[64], *answer;
+	int err;
+
+	snprintf(text, sizeof(text), "migrate %u:%u", major(dev), minor(dev));
+	err = send_message(name, text, &answer);
+	free(answer);
+	return err;
+}
+
+int activate_cancel(const char *name)
+{
+	char *answer;
+	int err = send_message(name, "cancel", &answer);
+
+	free(answer);
+	return err;
+}
+
+int activate_migration(const char *name, struct migration *m)
+{
+	unsigned int major, minor;
+	char *answer, *line;
+	int err = send_message(name, "metadata_status", &answer);
+
+	*m = (struct migration){0};
+	if (err)
+		return err;
+	line = strstr(answer, "\nmigration ");
+	if (line && sscanf(line, "\nmigration %u:%u %" SCNu64 "/%" SCNu64, &major, &minor, &m->done,
+			   &m->all) == 4)
+		m->to = makedev(major, minor);
+	line = strstr(answer, "\nmigration_failed ");
+	if (line && sscanf(line, "\nmigration_failed %u:%u %d", &major, &minor, &m->error) == 3)
+		m->failed = makedev(major, minor);
+	free(answer);
+	return 0;
+}
+
+static int change_state(const char *name, int type)
+{
+	struct dm_task *task = new_task(type, name);
+	int err = -ENOMEM;
+
+	if (!task)
+		return err;
+	err = run_task(task);
+	dm_task_destroy(task);
+	return err;
+}
+
+int activate_settle(const char *name)
+{
+	int err = change_state(name, DM_DEVICE_SUSPEND);
+	int resumed = change_state(name, DM_DEVICE_RESUME);
+
+	return err ? err : resumed;
+}
+
 bool activate_parse_pending(const char *answer, struct ranges *pending)
 {
 	uint64_t start, sectors;

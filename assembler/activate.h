@@ -25,7 +25,7 @@ struct active_status {
 	uint64_t remapped_sectors, spare_sectors, extents, pending_sectors;
 	unsigned int valid_copies;
 	uint64_t generation, repairs, scrubs;
-	char action[16]; /* what is being done in the background: "idle", "repair", "scrub" */
+	char action[16]; /* what is being done in the background: "idle", "repair", "scrub", "migrate" */
 	uint64_t scrubbed_sectors; /* replacement sectors that the scrub under way has read */
 	uint64_t unreadable_sectors; /* of these, by the last complete one */
 	/* from sysfs, where a suspended set has nothing to say */
@@ -77,6 +77,22 @@ int activate_pending(const char *name, struct ranges *pending);
 
 /* Have all copies mended. Returns 0, -EIO if damage is left, or another negative errno. */
 int activate_repair(const char *name);
+
+/* A move to another spare. */
+struct migration {
+	dev_t to; /* is being filled; 0: none is */
+	uint64_t done, all; /* sectors */
+	dev_t failed; /* the last one that ended without success, 0 if it didn't */
+	int error; /* and why, a negative errno */
+};
+
+/* Begin to move the set to the spare @dev; end that without success; ask how it stands. 0 or a negative errno. */
+int activate_migrate(const char *name, dev_t dev);
+int activate_cancel(const char *name);
+int activate_migration(const char *name, struct migration *m);
+
+/* Suspend the set for a moment: all that was under way has ended then. Returns 0 or a negative errno. */
+int activate_settle(const char *name);
 
 #define ACTIVATE_MOVES 32 /* ranges that the target moves with one commit */
 

@@ -11,8 +11,7 @@
 #include "command.h"
 #include "copies.h"
 #include "log.h"
-#include "mend.h"
-#include "probe.h"
+#include "spare.h"
 
 static const char usage[] =
 	"NAME --main DEVICE --spare DEVICE [--uuid UUID] [--force]\n"
@@ -66,74 +65,18 @@ static int refuse_impossible(struct request *r)
 
 	if (conflict)
 		log_error("%s and %s %s; name another spare", main, spare, conflict);
-	else if (*r->spare.in_use)
-		log_error("spare %s is %s; release it, or name another spare", spare,
-			  printable(r->spare.in_use));
-	else if (r->spare.read_only)
-		log_error("spare %s is read-only; name another spare", spare);
-	else if (r->main.zoned || r->spare.zoned)
-		log_error("%s is a zoned device; these are not supported",
-			  r->main.zoned ? main : spare);
+	else if (r->main.zoned)
+		log_error("%s is a zoned device; these are not supported", main);
 	else if (r->main.sectors < r->main.block / DMR_SECTOR_SIZE || !r->main.sectors)
 		log_error("main %s is empty; name a device with at least one sector", main);
-	else if (r->main.sectors > DMR_MAX_SECTORS || r->spare.sectors > DMR_MAX_SECTORS)
-		log_error("%s is larger than supported (128 PiB)",
-			  r->main.sectors > DMR_MAX_SECTORS ? main : spare);
+	else if (r->main.sectors > DMR_MAX_SECTORS)
+		log_error("%s is larger than supported (128 PiB)", main);
 	else if (r->main.block > DMR_BLOCK_SIZE)
 		log_error("main %s has logical blocks of %u bytes; at most %d are supported", main,
 			  r->main.block, DMR_BLOCK_SIZE);
-	else if (r->spare.block > r->main.block)
-		log_error("spare %s has logical blocks of %u bytes, main %s of %u; the spare's may "
-			  "not be larger",
-			  spare, r->spare.block, main, r->main.block);
-	else if (dmr_layout_init(&r->layout, r->spare.sectors) != DMR_OK)
-		log_error("spare %s is too small: it has %" PRIu64 " sectors and needs at least %d",
-			  spare, r->spare.sectors, DMR_MIN_SECTORS);
 	else
-		return 0;
+		return spare_refuse(&r->spare, main, r->main.block, &r->layout);
 	return EXIT_UNDONE;
-}
-
-/* Content of the spare that only --force may overwrite. */
-static int refuse_content(struct request *r)
-{
-	const char *spare = printable(r->spare.path);
-	char name[64];
-	int found = probe_signature(&r->spare, name, sizeof(name));
-
-	if (found < 0) {
-		log_error("spare %s cannot be read: %s; name another spare", spare,
-			  strerror(-found));
-		return EXIT_FAILED;
-	}
-	if (!found || r->force)
-		return 0;
-	log_error("spare %s holds a signature of type %s; --force overwrites it", spare,
-		  printable(name));
-	return EXIT_UNDONE;
-}
-
-/* A set that already lives on the spare. One of a newer format is left alone even by --force. */
-static int refuse_old_set(struct request *r, int fd)
-{
-	const char *spare = printable(r->spare.path);
-	struct copies c;
-	int status = 0;
-
-	if (copies_read_super(&c, fd, r->spare.sectors, NULL)) {
-		log_error("out of memory");
-		status = EXIT_FAILED;
-	} else if (copies_newer_format(&c)) {
-		log_error("spare %s holds a set of a newer dm-remap; erase it with that, or name "
-			  "another spare",
-			  spare);
-		status = EXIT_UNDONE;
-	} else if (c.verdict != VERDICT_NONE && !r->force) {
-		log_error("spare %s already holds a dm-remap set; --force overwrites it", spare);
-		status = EXIT_UNDONE;
-	}
-	copies_free(&c);
-	return status;
 }
 
 static void make_super(const struct request *r, struct dmr_super *s)
@@ -148,39 +91,13 @@ static void make_super(const struct request *r, struct dmr_super *s)
 		.main_block = r->main.block,
 		.spare_block = r->spare.block,
 		.created = time(NULL),
+		.generation = 1,
 	};
 
 	uuid_generate(spare_uuid);
 	dmr_super_init(s, &r->layout, &n);
 	device_identity(&r->main, &s->main);
-	device_identity(&r->spare, &s->spare);
-	/* what was on the spare is about to be overwritten */
-	memset(s->spare.fsuuid, 0, sizeof(s->spare.fsuuid));
-	memset(s->spare.ptuuid, 0, r->spare.part_number ? 0 : sizeof(s->spare.ptuuid));
-	dmr_seal(s);
-}
-
-/* Write the set, and believe it only once it has been read back. */
-static int write_set(struct request *r, int fd)
-{
-	struct dmr_super super;
-	struct copies c;
-	int err;
-
-	make_super(r, &super);
-	err = mend_format(fd, &r->layout, &super);
-	if (!err)
-		err = copies_read(&c, fd, r->spare.sectors, r->uuid);
-	if (!err) {
-		if (c.verdict != VERDICT_CLEAN)
-			err = -EIO;
-		copies_free(&c);
-	}
-	if (!err)
-		return EXIT_FINE;
-	log_error("cannot write the metadata to spare %s: %s", printable(r->spare.path),
-		  strerror(-err));
-	return EXIT_FAILED;
+	spare_identity(&r->spare, s);
 }
 
 /* A spare is covered by its own copies; as the main of another set it would never be found again. */
@@ -205,29 +122,11 @@ static int refuse_spare_as_main(struct request *r)
 	return status;
 }
 
-/* Look at the spare, which is ours alone through @fd, and write to it only what it may hold. */
-static int write_spare(struct request *r, int fd)
-{
-	int status, err;
-
-	status = refuse_content(r);
-	if (!status)
-		status = refuse_old_set(r, fd);
-	if (status)
-		return status;
-	err = r->force ? probe_wipe(&r->spare) : 0;
-	if (err) {
-		log_error("cannot erase the signatures on spare %s: %s", printable(r->spare.path),
-			  strerror(-err));
-		return EXIT_FAILED;
-	}
-	return write_set(r, fd);
-}
-
 static int create(struct request *r)
 {
 	char text[UUID_STR_LEN];
-	int status, fd;
+	struct dmr_super super;
+	int status;
 
 	status = read_members(r);
 	if (!status)
@@ -236,14 +135,8 @@ static int create(struct request *r)
 		status = refuse_spare_as_main(r);
 	if (status)
 		return status;
-	/* held from the first look to the last write: nobody makes or mounts anything there meanwhile */
-	fd = device_open(&r->spare, true);
-	if (fd < 0) {
-		device_complain(r->spare.path, fd);
-		return EXIT_FAILED;
-	}
-	status = write_spare(r, fd);
-	close(fd);
+	make_super(r, &super);
+	status = spare_write(&r->spare, r->force, &super);
 	if (status)
 		return status;
 	if (!r->main.is_file && r->main.disk == r->spare.disk)

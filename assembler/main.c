@@ -27,6 +27,7 @@ static const struct command {
 	{"monitor", cmd_monitor, "say what happens to the active sets"},
 	{"remap", cmd_remap, "move sectors to the spare"},
 	{"import", cmd_import, "move the bad sectors that badblocks or ddrescue listed"},
+	{"migrate", cmd_migrate, "move a set to another spare, while it is in use"},
 	{"udev", cmd_udev, "properties of a device, for the udev rule"},
 };
 

@@ -135,6 +135,44 @@ static bool is_wanted(const struct match_input *in, const char *name, const uint
 	return false;
 }
 
+static bool in_state(const struct found_spare *s, enum dmr_state state)
+{
+	return s->super && le32_to_cpu(s->super->state) == state;
+}
+
+bool spare_incoming(const struct found_spare *spare)
+{
+	return in_state(spare, DMR_STATE_INCOMING);
+}
+
+/* The spare that @s, which is incoming, was filled from; NULL if it is not there. */
+static const struct found_spare *find_peer(const struct match_input *in,
+					   const struct found_spare *s)
+{
+	for (size_t i = 0; i < in->spare_count; i++) {
+		const struct found_spare *peer = &in->spares[i];
+
+		if (peer->super && !uuid_compare(peer->uuid, s->uuid) &&
+		    !uuid_compare(peer->super->spare_uuid, s->super->peer_uuid))
+			return peer;
+	}
+	return NULL;
+}
+
+/* No spare of a set any more, or not yet: one that was being filled has to hear from the one before it. */
+static bool out_of_office(const struct match_input *in, const struct found_spare *s)
+{
+	const struct found_spare *peer;
+
+	if (in_state(s, DMR_STATE_SUPERSEDED))
+		return true;
+	if (!spare_incoming(s))
+		return false;
+	peer = find_peer(in, s);
+	return !peer || !in_state(peer, DMR_STATE_SUPERSEDED) ||
+	       uuid_compare(peer->super->peer_uuid, s->super->spare_uuid);
+}
+
 /*
  * Another spare of the same set: the one that is where it was recorded stands, of two of these the
  * newer. Returns false, with a decision made, if @d's isn't the one.
@@ -157,7 +195,7 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			       path, printable(d->spare->device->path));
 			return false;
 		}
-		if (!theirs || le32_to_cpu(theirs->state) == DMR_STATE_SUPERSEDED)
+		if (!theirs || out_of_office(in, s))
 			continue;
 		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
 				 &other);
@@ -216,6 +254,22 @@ static void decide_on_lost(const struct match_input *in, struct decision *d)
 		       path, dmr_fault_text(d->spare->reason), path);
 }
 
+static void decide_on_incoming(const struct match_input *in, struct decision *d)
+{
+	const struct found_spare *peer = find_peer(in, d->spare);
+	const char *path = printable(d->spare->device->path);
+
+	if (peer)
+		decide(d, DECIDE_SKIP,
+		       "spare %s was being filled from %s, which is still the set's own", path,
+		       printable(peer->device->path));
+	else
+		decide(d, DECIDE_SKIP,
+		       "spare %s was being filled, and the one before it, which alone knows "
+		       "whether that ended, is not there",
+		       path);
+}
+
 /* Reasons not to touch this spare that have nothing to do with its main. Returns true if it may go on. */
 static bool spare_usable(const struct match_input *in, struct decision *d,
 			 const struct named_set *set)
@@ -223,8 +277,10 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	const struct device *device = d->spare->device;
 	const char *path = printable(device->path);
 
-	if (d->spare->super && le32_to_cpu(d->spare->super->state) == DMR_STATE_SUPERSEDED)
+	if (in_state(d->spare, DMR_STATE_SUPERSEDED))
 		decide(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
+	else if (out_of_office(in, d->spare))
+		decide_on_incoming(in, d);
 	else if (!d->named && !policy_auto(in->policy))
 		decide(d, DECIDE_SKIP, "nobody named it, and sets nobody named are not activated");
 	else if (!d->named && device->removable)

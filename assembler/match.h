@@ -38,7 +38,7 @@ struct match_input {
 };
 
 enum decision_kind {
-	DECIDE_ACTIVATE,
+	DECIDE_ACTIVATE, /* finishing a migration first if spare_incoming() */
 	DECIDE_ACTIVE, /* it is already */
 	DECIDE_SKIP, /* not wanted, or not now */
 	DECIDE_CONFLICT, /* more than one device could be meant */
@@ -63,6 +63,9 @@ struct decision {
  * Returns their number, or -ENOMEM.
  */
 int match_decide(const struct match_input *in, struct decision **decisions);
+
+/* The spare was being filled to take another one's place. */
+bool spare_incoming(const struct found_spare *spare);
 
 /* "activate", "active", ... */
 const char *decision_text(enum decision_kind kind);

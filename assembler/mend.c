@@ -182,14 +182,24 @@ static unsigned int first_wave(const struct copies *c)
 	return mask;
 }
 
-int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
+static bool mendable(const struct copies *c, bool finish)
+{
+	return c->verdict == VERDICT_REPAIRABLE || (finish && c->verdict == VERDICT_CLEAN);
+}
+
+static void count_repair(struct dmr_super *s, uint64_t now)
+{
+	s->repairs = cpu_to_le64(le64_to_cpu(s->repairs) + 1);
+	s->last_repair = cpu_to_le64(now);
+}
+
+int mend_copies(struct copies *c, bool finish, uint64_t now, struct mend_result *r)
 {
 	struct dmr_super *s;
 	unsigned int wave, held;
 
 	memset(r, 0, sizeof(*r));
-	if (c->verdict != VERDICT_REPAIRABLE || copies_newer_format(c) ||
-	    dmr_super_read_only(copies_super(c)))
+	if (!mendable(c, finish) || copies_newer_format(c) || dmr_super_read_only(copies_super(c)))
 		return -EROFS;
 	/* no reader takes generations from there on: the set would be lost */
 	if ((c->tally.newest + GENERATION_STEP) >> 62)
@@ -214,8 +224,10 @@ int mend_copies(struct copies *c, uint64_t now, struct mend_result *r)
 	s->header.generation = cpu_to_le64(c->tally.newest + GENERATION_STEP);
 	s->digest = cpu_to_le64(c->tally.adopted);
 	s->failed_copies = cpu_to_le32(r->failed);
-	s->repairs = cpu_to_le64(le64_to_cpu(s->repairs) + 1);
-	s->last_repair = cpu_to_le64(now);
+	if (c->verdict == VERDICT_REPAIRABLE)
+		count_repair(s, now);
+	if (finish)
+		s->state = cpu_to_le32(DMR_STATE_CLEAN);
 	dmr_seal(s);
 
 	wave = first_wave(c);

@@ -86,7 +86,7 @@ static const char *set_name(const struct copies *c, char *text, size_t size)
 
 static const char *state_text(const struct dmr_super *s)
 {
-	static const char *const text[] = {"clean", "migrating", "superseded"};
+	static const char *const text[] = {"clean", "migrating", "superseded", "incoming"};
 
 	return text[le32_to_cpu(s->state)];
 }
@@ -132,10 +132,11 @@ static json_t *extents_json(const struct copies *c)
 
 	for (size_t i = 0; i < c->extents; i++)
 		json_array_append_new(
-			list, json_pack("{sI sI sI}", "main_sector",
+			list, json_pack("{sI sI sI sb}", "main_sector",
 					(json_int_t)le64_to_cpu(c->extent[i].main), "spare_sector",
 					(json_int_t)le64_to_cpu(c->extent[i].spare), "sectors",
-					(json_int_t)le32_to_cpu(c->extent[i].sectors)));
+					(json_int_t)le32_to_cpu(c->extent[i].sectors), "has_data",
+					!c->extent[i].flags));
 	return list;
 }
 
@@ -234,7 +235,7 @@ static void print_identity(const char *what, const struct dmr_identity *id)
 	const struct {
 		const char *name, *value;
 	} fact[] = {
-		{"wwid", id->wwid},	{"serial", id->serial}, {"partuuid", id->partuuid},
+		{"wwid", id->wwid},     {"serial", id->serial}, {"partuuid", id->partuuid},
 		{"ptuuid", id->ptuuid}, {"fsuuid", id->fsuuid},
 	};
 

@@ -20,12 +20,12 @@ void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 	b->moved = false;
 	b->began = jiffies;
 	INIT_LIST_HEAD(&b->ranges);
-	dmr_update_begin(&b->update, &t->extents);
+	dmr_update_begin(&b->update, &t->spare->extents);
 }
 
 int dmr_reserve(struct dmr_target *t)
 {
-	int r = dmr_store_reserve(&t->store);
+	int r = dmr_store_reserve(&t->spare->store);
 
 	/* It flushes where the table grows, and somebody may flush before the batch ends. */
 	dmr_flush_distrust(t);
@@ -34,24 +34,30 @@ int dmr_reserve(struct dmr_target *t)
 
 static int commit(struct dmr_batch *b)
 {
-	struct dmr_target *t = b->target;
-	int r = dmr_store_flush(&t->store);
+	struct dmr_store *s = &b->target->spare->store;
+	int r = dmr_store_flush(s);
 
 	if (!r)
-		return dmr_store_commit(&t->store);
-	t->store.failed = true; /* entries are in memory that must not go out */
+		return dmr_store_commit(s);
+	s->failed = true; /* entries are in memory that must not go out */
 	return r;
 }
 
-static void say_what_moved(const struct dmr_batch *b)
+static void tell_what_moved(const struct dmr_batch *b)
 {
-	const struct dmr_target *t = b->target;
+	struct dmr_target *t = b->target;
+	const struct dmr_store *s = &t->spare->store;
 	const struct dmr_range *r;
+	sector_t sector;
 
-	list_for_each_entry(r, &b->ranges, list)
-		DMINFO_LIMIT("%s: sectors %llu+%llu of %pg moved to %pg", dmr_set_name(&t->store),
+	list_for_each_entry(r, &b->ranges, list) {
+		for (sector = r->start; sector < r->end;
+		     sector += dmr_region_left(&t->spare->extents, sector))
+			dmr_note_change(t, sector);
+		DMINFO_LIMIT("%s: sectors %llu+%llu of %pg moved to %pg", dmr_set_name(s),
 			     (unsigned long long)r->start, (unsigned long long)(r->end - r->start),
-			     t->main->bdev, t->spare->bdev);
+			     t->main->bdev, s->bdev);
+	}
 }
 
 int dmr_batch_end(struct dmr_batch *b)
@@ -66,14 +72,14 @@ int dmr_batch_end(struct dmr_batch *b)
 		 * hide what was written to main after this, so nothing is.
 		 */
 		DMERR("%s: %pg: remap table can no longer be written, moving nothing",
-		      dmr_set_name(&t->store), t->spare->bdev);
+		      dmr_set_name(&t->spare->store), t->spare->dev->bdev);
 		dmr_refuse(t, &b->ranges);
 		dmr_update_drop(&b->update);
 		return r;
 	}
 	dmr_update_publish(&b->update);
 	if (b->moved)
-		say_what_moved(b);
+		tell_what_moved(b);
 	dmr_ranges_free(&b->ranges);
 	return 0;
 }
@@ -81,18 +87,19 @@ int dmr_batch_end(struct dmr_batch *b)
 /* Give a block that is on the spare another place there. */
 static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors)
 {
-	struct dmr_store *s = &b->target->store;
+	struct dmr_store *s = &b->target->spare->store;
 	struct dmr_place old;
 	int r;
 
 	dmr_update_lookup(&b->update, main, sectors, &old);
-	r = dmr_store_replace(s, main, spare, sectors);
+	r = dmr_store_replace(s, main, spare, sectors, 0);
 	if (r)
 		return r;
 	r = dmr_update_set(&b->update, main, spare, sectors);
 	if (r) {
 		/* It is an entry of its own now: the block has changed, and has to be written. */
-		dmr_store_replace(s, main, old.sector, sectors);
+		dmr_store_replace(s, main, old.sector, sectors,
+				  old.pending ? DMR_ENTRY_NO_DATA : 0);
 		b->moved = true;
 	}
 	return r;
@@ -100,7 +107,7 @@ static int replace(struct dmr_batch *b, sector_t main, sector_t spare, sector_t 
 
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again)
 {
-	struct dmr_store *s = &b->target->store;
+	struct dmr_store *s = &b->target->spare->store;
 	int r = dmr_ranges_add(&b->ranges, main, sectors);
 
 	if (r)
@@ -110,43 +117,52 @@ int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t s
 	if (r)
 		return r;
 	if (!again)
-		dmr_store_add(s, main, spare, sectors);
+		dmr_store_add(s, main, spare, sectors, 0);
 	b->moved = true;
 	dmr_guard_place(b->target);
 	return 0;
 }
 
-int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool again)
+int dmr_put_somewhere(struct dmr_target *t, struct dmr_store *s, struct page *const *page,
+		      sector_t offset, sector_t *place)
 {
-	struct dmr_target *t = b->target;
-	struct dmr_store *s = &t->store;
 	const sector_t cursor = s->cursor;
 	unsigned int attempt;
-	sector_t place;
-	int r = again ? 0 : dmr_reserve(t);
 
-	if (r)
-		return r;
 	for (attempt = 0; attempt < PLACE_ATTEMPTS; attempt++) {
-		if (!dmr_store_writable(s))
-			return s->read_only ? -EROFS : -EIO;
-		if (!dmr_store_alloc(s, t->unit, t->unit, &place))
+		if (!dmr_store_alloc(s, t->unit, t->unit, place))
 			break;
-		if (dmr_transfer(t, t->mover.page, offset, t->unit, REQ_OP_WRITE | REQ_SYNC,
-				 t->spare->bdev, place)) {
-			dmr_store_seek(s, place + ((sector_t)t->unit << attempt));
-			continue;
-		}
-		r = dmr_batch_add(b, main, place, t->unit, again);
-		if (r)
-			dmr_store_seek(s, place);
-		return r;
+		if (!dmr_transfer(t, page, offset, t->unit, REQ_OP_WRITE | REQ_SYNC, s->bdev,
+				  *place))
+			return 0;
+		dmr_store_seek(s, *place + ((sector_t)t->unit << attempt));
 	}
 	/* Nothing was put there, and it may work again tomorrow. */
 	dmr_store_seek(s, cursor);
 	if (!attempt)
 		return -ENOSPC;
-	DMERR_LIMIT("%s: %pg: no writable place found", dmr_set_name(&t->store), t->spare->bdev);
-	WRITE_ONCE(t->guard.no_place, true);
+	DMERR_LIMIT("%s: %pg: no writable place found", dmr_set_name(s), s->bdev);
 	return -EIO;
+}
+
+int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool again)
+{
+	struct dmr_target *t = b->target;
+	struct dmr_store *s = &t->spare->store;
+	sector_t place;
+	int r = again ? 0 : dmr_reserve(t);
+
+	if (r)
+		return r;
+	if (!dmr_store_writable(s))
+		return s->read_only ? -EROFS : -EIO;
+	r = dmr_put_somewhere(t, s, t->mover.page, offset, &place);
+	if (r == -EIO)
+		WRITE_ONCE(t->guard.no_place, true);
+	if (r)
+		return r;
+	r = dmr_batch_add(b, main, place, t->unit, again);
+	if (r)
+		dmr_store_seek(s, place);
+	return r;
 }

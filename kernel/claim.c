@@ -18,12 +18,16 @@ bool dmr_overlap(struct block_device *a, struct block_device *b)
 	       (a == b || !bdev_is_partition(a) || !bdev_is_partition(b));
 }
 
+static bool uses(const struct dmr_target *t, struct block_device *bdev)
+{
+	return dmr_overlap(t->main->bdev, bdev) || dmr_overlap(dmr_spare(t)->dev->bdev, bdev) ||
+	       (t->incoming && dmr_overlap(t->incoming, bdev));
+}
+
 static bool share_device(const struct dmr_target *a, const struct dmr_target *b)
 {
-	return dmr_overlap(a->main->bdev, b->main->bdev) ||
-	       dmr_overlap(a->main->bdev, b->spare->bdev) ||
-	       dmr_overlap(a->spare->bdev, b->main->bdev) ||
-	       dmr_overlap(a->spare->bdev, b->spare->bdev);
+	return uses(a, b->main->bdev) || uses(a, dmr_spare(b)->dev->bdev) ||
+	       (b->incoming && uses(a, b->incoming));
 }
 
 /* A table that is about to take the place of another for the same device is no conflict. */
@@ -49,7 +53,7 @@ int dmr_claim(struct dmr_target *t)
 	}
 	mutex_unlock(&live_lock);
 	if (r)
-		DMERR("%pg, %pg: in use by another set", t->main->bdev, t->spare->bdev);
+		DMERR("%pg, %pg: in use by another set", t->main->bdev, t->spare->dev->bdev);
 	return r;
 }
 
@@ -57,5 +61,31 @@ void dmr_unclaim(struct dmr_target *t)
 {
 	mutex_lock(&live_lock);
 	list_del_init(&t->live);
+	mutex_unlock(&live_lock);
+}
+
+int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev)
+{
+	const struct dmr_target *other;
+	int r = 0;
+
+	mutex_lock(&live_lock);
+	list_for_each_entry(other, &live, live)
+		if (other != t && uses(other, bdev))
+			r = -EBUSY;
+	if (t->incoming)
+		r = -EBUSY;
+	if (!r)
+		t->incoming = bdev;
+	mutex_unlock(&live_lock);
+	if (r)
+		DMERR("%pg: in use by a set, or another spare is being filled", bdev);
+	return r;
+}
+
+void dmr_unclaim_incoming(struct dmr_target *t)
+{
+	mutex_lock(&live_lock);
+	t->incoming = NULL;
 	mutex_unlock(&live_lock);
 }

@@ -21,34 +21,40 @@ static int get_devices(struct dmr_target *t, char **argv)
 		ti->error = "Cannot open main device";
 		return r;
 	}
-	r = dm_get_device(ti, argv[1], dm_table_get_mode(ti->table), &t->spare);
+	r = dmr_spare_open(t, argv[1], &t->spare);
 	if (r)
 		ti->error = "Cannot open spare device";
 	return r;
 }
 
-static int check_devices(struct dmr_target *t)
+static int check_main(struct dmr_target *t)
 {
-	struct block_device *main = t->main->bdev, *spare = t->spare->bdev;
+	struct block_device *main = t->main->bdev;
 	struct dm_target *ti = t->ti;
 
-	if (dmr_overlap(main, spare))
-		ti->error = "Main and spare overlap";
-	else if (bdev_nr_sectors(main) < ti->len)
+	if (bdev_nr_sectors(main) < ti->len)
 		ti->error = "Main device is smaller than the table";
 	else if (ti->len > DMR_MAX_SECTORS)
 		ti->error = "Length is more than a set can have";
 	else if (ti->len & (t->unit - 1))
 		ti->error = "Length is not a multiple of main's logical block";
-	else if (bdev_logical_block_size(spare) > bdev_logical_block_size(main))
-		ti->error = "Spare's logical block is larger than main's";
 	else if (bdev_logical_block_size(main) > DMR_BLOCK_SIZE)
 		ti->error = "Main's logical block is larger than 4096 bytes";
-	else if (bdev_is_zoned(main) || bdev_is_zoned(spare))
-		ti->error = "Zoned devices are not supported";
+	else if (bdev_is_zoned(main))
+		ti->error = DMR_ZONED;
 	else
 		return 0;
 	return -EINVAL;
+}
+
+static int check_devices(struct dmr_target *t)
+{
+	int r = check_main(t);
+
+	if (r)
+		return r;
+	t->ti->error = dmr_spare_refuse(t, t->spare->dev->bdev);
+	return t->ti->error ? -EINVAL : 0;
 }
 
 static int parse_pair(struct dmr_target *t, const char *name, const char *value)
@@ -98,6 +104,14 @@ int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid)
 
 	if (r)
 		return r;
+	switch (le32_to_cpu(s->super->state)) {
+	case DMR_STATE_SUPERSEDED:
+		DMERR("%pg: another spare took this one's place", s->bdev);
+		return -EINVAL;
+	case DMR_STATE_INCOMING:
+		DMERR("%pg: was being filled: the set is on another spare", s->bdev);
+		return -EINVAL;
+	}
 	if (le64_to_cpu(s->super->length) != t->ti->len) {
 		DMERR("%pg: the set has %llu sectors, the table %llu", s->bdev,
 		      le64_to_cpu(s->super->length), (unsigned long long)t->ti->len);
@@ -114,7 +128,7 @@ int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid)
 /* Only the identity is looked at: the table may still be changing under another mapping. */
 static int check_identity(struct dmr_target *t)
 {
-	int r = dmr_identify(t, &t->store, dmr_wanted(t));
+	int r = dmr_identify(t, &t->spare->store, dmr_wanted(t));
 
 	if (r >= 0)
 		return 0;
@@ -129,11 +143,9 @@ static void target_free(struct dmr_target *t)
 	dmr_mover_exit(t);
 	dmr_holds_exit(t);
 	bioset_exit(&t->bios);
-	dmr_extents_exit(&t->extents);
-	if (t->store.bdev)
-		dmr_store_exit(&t->store);
+	dmr_migrate_exit(t);
 	if (t->spare)
-		dm_put_device(t->ti, t->spare);
+		dmr_spare_close(t, t->spare);
 	if (t->main)
 		dm_put_device(t->ti, t->main);
 	kfree(t);
@@ -146,9 +158,7 @@ static int init_parts(struct dmr_target *t)
 
 	dmr_flush_init(t);
 	dmr_guard_init(t);
-	r = dmr_extents_init(&t->extents, t->ti->len);
-	if (!r)
-		r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
+	r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
 	if (!r)
 		r = dmr_holds_init(t);
 	if (!r)
@@ -157,6 +167,8 @@ static int init_parts(struct dmr_target *t)
 		r = dmr_reader_init(t);
 	if (!r)
 		r = dmr_scrub_init(t);
+	if (!r)
+		r = dmr_migrate_init(t);
 	return r;
 }
 
@@ -174,12 +186,9 @@ static int target_init(struct dmr_target *t, unsigned int argc, char **argv)
 		return r;
 
 	ti->error = "Cannot allocate memory";
-	r = dmr_store_init(&t->store, t->spare->bdev);
-	if (r) {
-		if (r == -EINVAL)
-			ti->error = "Spare device is too small";
+	r = dmr_spare_init(t, t->spare);
+	if (r)
 		return r;
-	}
 	dmr_params_default(t);
 	r = init_parts(t);
 	if (r)

@@ -15,7 +15,7 @@ static void emit_table(struct dmr_target *t, char *result, unsigned int maxlen)
 	unsigned int args = 2 * (t->has_uuid + hweight_long(chosen)) + no_repair;
 	unsigned int sz = 0, p;
 
-	DMEMIT("%s %s", t->main->name, t->spare->name);
+	DMEMIT("%s %s", t->main->name, dmr_spare(t)->dev->name);
 	if (args)
 		DMEMIT(" %u", args);
 	if (t->has_uuid)
@@ -30,7 +30,8 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		unsigned int maxlen)
 {
 	struct dmr_target *t = ti->private;
-	struct dmr_store *s = &t->store;
+	const struct dmr_spare *spare = dmr_spare(t);
+	const struct dmr_store *s = &spare->store;
 	unsigned int sz = 0;
 
 	switch (type) {
@@ -38,7 +39,7 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		DMEMIT("%s %s %llu/%llu %llu %llu %u/%u %llu %llu %llu %s %llu %llu",
 		       dmr_mode_text(t), dmr_health_text(dmr_health(t)), READ_ONCE(s->remapped),
 		       dmr_data_sectors(&s->layout), READ_ONCE(s->extents),
-		       READ_ONCE(t->extents.pending), dmr_store_valid_copies(s), DMR_COPIES,
+		       READ_ONCE(spare->extents.pending), dmr_store_valid_copies(s), DMR_COPIES,
 		       le64_to_cpu(s->super->header.generation), le64_to_cpu(s->super->repairs),
 		       le64_to_cpu(s->super->scrubs), dmr_scrub_text(t), READ_ONCE(t->scrub.done),
 		       READ_ONCE(t->scrub.left_unreadable));
@@ -48,7 +49,7 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",main=%s,spare=%s;", t->main->name, t->spare->name);
+		DMEMIT(",main=%s,spare=%s;", t->main->name, spare->dev->name);
 		break;
 	}
 }
@@ -115,13 +116,14 @@ static int message_set(struct dmr_target *t, char **argv)
 /* Sectors that could not be read, a run per line. */
 static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen)
 {
+	const struct dmr_extents *x = &dmr_spare(t)->extents;
 	struct dmr_place place;
 	unsigned int sz = 0;
 	sector_t sector;
 
 	DMEMIT("%s", ""); /* also if there are none */
 	for (sector = 0; sector < t->ti->len; sector += place.run) {
-		place = dmr_locate(&t->extents, sector, t->ti->len - sector);
+		place = dmr_locate(x, sector, t->ti->len - sector);
 		if (place.pending)
 			DMEMIT("%llu %llu\n", (unsigned long long)sector,
 			       (unsigned long long)place.run);
@@ -129,25 +131,32 @@ static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen
 	}
 }
 
-static const char *copy_text(const struct dmr_target *t, unsigned int copy)
+static const char *copy_text(const struct dmr_target *t, u8 bad_copies, unsigned int copy)
 {
-	if (!(READ_ONCE(t->store.bad_copies) & 1 << copy))
+	if (!(bad_copies & 1 << copy))
 		return "ok";
 	return dmr_backoff_rests(t, copy) ? "degraded" : "bad";
 }
 
 static void describe_metadata(struct dmr_target *t, char *result, unsigned int maxlen)
 {
-	struct dmr_store *s = &t->store;
+	const struct dmr_store *s = &dmr_spare(t)->store;
+	struct dmr_progress p;
 	unsigned int i, sz = 0;
 
 	DMEMIT("uuid %pUb\ngeneration %llu\nvalid %u/%u\n", s->super->header.uuid,
 	       le64_to_cpu(s->super->header.generation), dmr_store_valid_copies(s), DMR_COPIES);
 	for (i = 0; i < DMR_COPIES; i++)
-		DMEMIT("copy %u %s at %llu\n", i, copy_text(t, i), s->layout.copy_sector[i]);
+		DMEMIT("copy %u %s at %llu\n", i, copy_text(t, READ_ONCE(s->bad_copies), i),
+		       s->layout.copy_sector[i]);
 	DMEMIT("extents %llu\nroom %llu\ntable_blocks %u/%u\nfree %llu/%llu\n",
 	       READ_ONCE(s->extents), READ_ONCE(s->room), le32_to_cpu(s->super->table_blocks),
 	       s->layout.table_capacity, dmr_store_free(s), dmr_data_sectors(&s->layout));
+	dmr_migrate_progress(t, &p);
+	if (p.to)
+		DMEMIT("migration %u:%u %llu/%llu\n", MAJOR(p.to), MINOR(p.to), p.done, p.all);
+	if (p.failed)
+		DMEMIT("migration_failed %u:%u %d\n", MAJOR(p.failed), MINOR(p.failed), p.error);
 }
 
 static int message(struct dmr_target *t, unsigned int argc, char **argv, char *result,
@@ -167,6 +176,10 @@ static int message(struct dmr_target *t, unsigned int argc, char **argv, char *r
 		dmr_scrub_ask(t);
 		return 0;
 	}
+	if (!strcasecmp(name, "migrate") && argc == 2)
+		return dmr_migrate(t, argv[1]);
+	if (!strcasecmp(name, "cancel") && argc == 1)
+		return dmr_migrate_cancel(t);
 	if (!strcasecmp(name, "set") && argc == 3)
 		return message_set(t, argv);
 	if (!strcasecmp(name, "pending") && argc == 1) {

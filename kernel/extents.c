@@ -108,10 +108,10 @@ static void lookup(const struct dmr_extents *x, region_fn region, const void *so
 			return;
 		}
 		place->run = min(count, start + e->sectors - sector);
-		place->pending = e->spare == DMR_PENDING;
-		place->on_spare = !place->pending;
+		place->pending = e->spare & DMR_NO_DATA;
+		place->on_spare = e->spare != DMR_PENDING;
 		if (place->on_spare)
-			place->sector = e->spare + (sector - start);
+			place->sector = (e->spare & ~DMR_NO_DATA) + (sector - start);
 		return;
 	}
 }
@@ -207,7 +207,7 @@ static u32 region_clear(struct dmr_region *r, u32 from, u32 to)
 		const u32 start = max(e->offset, from), end = min(e->offset + e->sectors, to);
 		const u32 left = start - e->offset, right = e->offset + e->sectors - end;
 
-		if (e->spare == DMR_PENDING)
+		if (e->spare & DMR_NO_DATA)
 			pending += end - start;
 		if (left && right) {
 			make_room(r, at);
@@ -249,11 +249,7 @@ static void region_insert(struct dmr_region *r, u32 offset, sector_t spare, u32 
 	e->spare = spare;
 }
 
-/* What becomes of a range of main. */
-enum change { PLAIN, REMAPPED, UNREADABLE };
-
-static int change(struct dmr_update *u, enum change to, sector_t main, sector_t spare,
-		  sector_t sectors)
+static int change(struct dmr_update *u, bool plain, sector_t main, sector_t spare, sector_t sectors)
 {
 	const unsigned int shift = u->extents->shift;
 
@@ -265,9 +261,9 @@ static int change(struct dmr_update *u, enum change to, sector_t main, sector_t 
 		if (!r)
 			return -ENOMEM;
 		u->pending -= region_clear(r, offset, offset + part);
-		if (to == UNREADABLE)
+		if (!plain && spare & DMR_NO_DATA)
 			u->pending += part;
-		if (to != PLAIN)
+		if (!plain)
 			region_insert(r, offset, spare, part);
 		main += part;
 		spare = further(spare, part);
@@ -278,12 +274,12 @@ static int change(struct dmr_update *u, enum change to, sector_t main, sector_t 
 
 int dmr_update_set(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors)
 {
-	return change(u, spare == DMR_PENDING ? UNREADABLE : REMAPPED, main, spare, sectors);
+	return change(u, false, main, spare, sectors);
 }
 
 int dmr_update_clear(struct dmr_update *u, sector_t main, sector_t sectors)
 {
-	return change(u, PLAIN, main, DMR_PENDING, sectors);
+	return change(u, true, main, DMR_PENDING, sectors);
 }
 
 /* Readers that have found @old may go on using it for a while. */

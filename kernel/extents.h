@@ -14,6 +14,8 @@
 #include <linux/rcupdate.h>
 #include <linux/types.h>
 
+/* With a sector on the spare: there is nothing to be read before it was written. */
+#define DMR_NO_DATA ((sector_t)1 << 63)
 /* In place of a sector on the spare: lives on main, where it could not be read. */
 #define DMR_PENDING (~(sector_t)0)
 
@@ -21,7 +23,7 @@
 struct dmr_extent {
 	u32 offset; /* from the start of the region */
 	u32 sectors;
-	sector_t spare; /* or DMR_PENDING */
+	sector_t spare; /* perhaps with DMR_NO_DATA; or DMR_PENDING */
 };
 
 struct dmr_region {
@@ -36,7 +38,7 @@ struct dmr_region {
 struct dmr_extents {
 	unsigned int shift; /* log2 of sectors per region */
 	unsigned long regions;
-	u64 pending; /* sectors; for status */
+	u64 pending; /* sectors, with those that have DMR_NO_DATA; for status */
 	struct dmr_region __rcu **region;
 };
 
@@ -45,7 +47,7 @@ struct dmr_place {
 	sector_t sector; /* on the device that holds it */
 	sector_t run; /* sectors, at most those asked for */
 	bool on_spare;
-	bool pending; /* on main */
+	bool pending; /* could not be read on main; on the spare: has DMR_NO_DATA */
 };
 
 /* Map of a main of @length sectors without any extent. -ENOMEM. */
@@ -112,7 +114,8 @@ struct dmr_update {
 void dmr_update_begin(struct dmr_update *u, struct dmr_extents *x);
 
 /*
- * From now on [@main, @main + @sectors) lives at @spare, or is DMR_PENDING, whatever it was before.
+ * From now on [@main, @main + @sectors) lives at @spare, perhaps with DMR_NO_DATA, or is
+ * DMR_PENDING, whatever it was before.
  * -ENOMEM, and then the update holds only a part of it: drop the update, or set it again.
  */
 int dmr_update_set(struct dmr_update *u, sector_t main, sector_t spare, sector_t sectors);

@@ -22,7 +22,7 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	bio_set_dev(bio, io->on_spare ? t->spare->bdev : t->main->bdev);
+	bio_set_dev(bio, io->on_spare ? dmr_spare(t)->dev->bdev : t->main->bdev);
 	return DM_MAPIO_REMAPPED;
 }
 
@@ -68,7 +68,8 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	}
 	if (bio->bi_status) {
 		DMERR_LIMIT("%s: %pg: a flush failed, so writes to the set fail until one succeeds",
-			    dmr_set_name(&t->store), io->on_spare ? t->spare->bdev : t->main->bdev);
+			    dmr_set_name(&t->spare->store),
+			    io->on_spare ? t->spare->dev->bdev : t->main->bdev);
 		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
 	} else if (io->failures == t->flush.failures) {
@@ -91,9 +92,10 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 
 void dmr_flush_distrust(struct dmr_target *t)
 {
-	const bool failed = t->store.flush_failed;
+	struct dmr_store *s = &t->spare->store;
+	const bool failed = s->flush_failed;
 
-	t->store.flush_failed = false;
+	s->flush_failed = false;
 	if (!failed || atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
 		return;
 	t->flush.distrusted = true;

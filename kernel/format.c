@@ -200,7 +200,7 @@ void dmr_super_init(struct dmr_super *s, const struct dmr_layout *l, const struc
 	__u32 i;
 
 	memset(s, 0, sizeof(*s));
-	header_init(&s->header, DMR_MAGIC_SUPER, n->uuid, 0, 1);
+	header_init(&s->header, DMR_MAGIC_SUPER, n->uuid, 0, n->generation);
 	s->length = cpu_to_le64(n->length);
 	s->spare_sectors = cpu_to_le64(l->sectors);
 	s->main_block = cpu_to_le32(n->main_block);
@@ -210,7 +210,7 @@ void dmr_super_init(struct dmr_super *s, const struct dmr_layout *l, const struc
 	s->table_capacity = cpu_to_le32(l->table_capacity);
 	s->table_blocks = cpu_to_le32(blocks);
 	for (i = 1; i <= blocks; i++)
-		digest += dmr_digest(i, 1);
+		digest += dmr_digest(i, n->generation);
 	s->digest = cpu_to_le64(digest);
 	s->created = cpu_to_le64(n->created);
 	memcpy(s->spare_uuid, n->spare_uuid, DMR_UUID_SIZE);
@@ -309,7 +309,7 @@ enum dmr_fault dmr_super_check(const struct dmr_super *s, __u64 device_sectors)
 	    (s->header.reserved || s->header.count || s->reserved0 ||
 	     !all_zero(s->reserved, sizeof(s->reserved))))
 		return DMR_BAD_RESERVED;
-	if (le32_to_cpu(s->state) > DMR_STATE_SUPERSEDED ||
+	if (le32_to_cpu(s->state) > DMR_STATE_INCOMING ||
 	    le32_to_cpu(s->failed_copies) & ~DMR_ALL_COPIES)
 		return DMR_BAD_STATE;
 	if (!string_valid(s->name, sizeof(s->name)) || (s->name[0] && !dmr_name_valid(s->name)))
@@ -329,7 +329,7 @@ static enum dmr_fault entry_check(const struct dmr_entry *e, const struct dmr_su
 	__u32 main_unit = le32_to_cpu(s->main_block) / DMR_SECTOR_SIZE;
 	__u32 spare_unit = le32_to_cpu(s->spare_block) / DMR_SECTOR_SIZE;
 
-	if (e->flags)
+	if (le32_to_cpu(e->flags) & ~DMR_ENTRY_NO_DATA || (e->flags && sectors != main_unit))
 		return DMR_BAD_FLAGS;
 	if (!sectors || main >= length || sectors > length - main)
 		return DMR_BAD_MAIN_RANGE;
@@ -400,11 +400,11 @@ static bool continues(const struct dmr_entry *a, __u64 main, __u64 spare, __u32 
 {
 	__u32 length = le32_to_cpu(a->sectors);
 
-	return le64_to_cpu(a->main) + length == main && le64_to_cpu(a->spare) + length == spare &&
-	       length <= ~0u - sectors;
+	return !a->flags && le64_to_cpu(a->main) + length == main &&
+	       le64_to_cpu(a->spare) + length == spare && length <= ~0u - sectors;
 }
 
-bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors)
+bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors, __u32 flags)
 {
 	__u32 count = le32_to_cpu(t->header.count);
 	__u32 at = count;
@@ -412,7 +412,7 @@ bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sector
 
 	while (at && le64_to_cpu(t->entry[at - 1].main) > main)
 		at--;
-	if (at && continues(&t->entry[at - 1], main, spare, sectors)) {
+	if (at && !flags && continues(&t->entry[at - 1], main, spare, sectors)) {
 		e = &t->entry[at - 1];
 		e->sectors = cpu_to_le32(le32_to_cpu(e->sectors) + sectors);
 		return true;
@@ -424,7 +424,7 @@ bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sector
 	e->main = cpu_to_le64(main);
 	e->spare = cpu_to_le64(spare);
 	e->sectors = cpu_to_le32(sectors);
-	e->flags = 0;
+	e->flags = cpu_to_le32(flags);
 	t->header.count = cpu_to_le32(count + 1);
 	return true;
 }
@@ -449,7 +449,7 @@ bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors)
 	return holder(t, main, sectors) < DMR_BLOCK_ENTRIES;
 }
 
-bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors)
+bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors, __u32 flags)
 {
 	__u32 count = le32_to_cpu(t->header.count);
 	__u32 at = holder(t, main, sectors);
@@ -466,15 +466,15 @@ bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 secto
 		e[parts - 1].main = cpu_to_le64(main + sectors);
 		e[parts - 1].spare = cpu_to_le64(le64_to_cpu(e->spare) + left + sectors);
 		e[parts - 1].sectors = cpu_to_le32(right);
-		e[parts - 1].flags = e->flags;
+		e[parts - 1].flags = 0; /* one that has any is not cut */
 	}
 	if (left) {
 		e->sectors = cpu_to_le32(left);
-		e[1].flags = e->flags;
 		e++;
 	}
 	e->main = cpu_to_le64(main);
 	e->spare = cpu_to_le64(spare);
 	e->sectors = cpu_to_le32(sectors);
+	e->flags = cpu_to_le32(flags);
 	return true;
 }

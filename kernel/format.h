@@ -68,8 +68,14 @@ struct dmr_entry {
 	__le64 main; /* first sector on main */
 	__le64 spare; /* first sector on spare */
 	__le32 sectors; /* length, > 0 */
-	__le32 flags; /* 0; none exist yet */
+	__le32 flags; /* DMR_ENTRY_* */
 } __packed;
+
+/*
+ * What was on an earlier spare could not be read when the set moved to this one: there is nothing
+ * to be read before it was written. Such an entry is one block of main.
+ */
+#define DMR_ENTRY_NO_DATA 1u
 
 struct dmr_table {
 	struct dmr_header header;
@@ -97,6 +103,7 @@ enum dmr_state {
 	DMR_STATE_CLEAN = 0, /* this spare is the truth about its set */
 	DMR_STATE_MIGRATING = 1, /* still the truth; being copied to spare peer_uuid */
 	DMR_STATE_SUPERSEDED = 2, /* spare peer_uuid took over; never assemble */
+	DMR_STATE_INCOMING = 3, /* being filled from peer_uuid; not the truth before that is superseded */
 };
 
 struct dmr_super {
@@ -120,7 +127,7 @@ struct dmr_super {
 	__le32 failed_copies; /* bit n: copy n could not be written and may be out of date */
 	__le32 reserved0; /* 0 */
 	__u8 spare_uuid[DMR_UUID_SIZE]; /* of this spare, as opposed to its set */
-	__u8 peer_uuid[DMR_UUID_SIZE]; /* the other spare of a migration, else 0 */
+	__u8 peer_uuid[DMR_UUID_SIZE]; /* the other spare of the last migration, else 0 */
 	char name[DMR_NAME_SIZE]; /* of the set, NUL-padded; empty = none given */
 	struct dmr_identity main;
 	struct dmr_identity spare;
@@ -214,10 +221,11 @@ struct dmr_new {
 	__u64 length; /* sectors of main */
 	__u32 main_block, spare_block; /* bytes */
 	__u64 created; /* seconds since 1970 */
+	__u64 generation; /* larger than that of anything the spare held before; else 1 */
 };
 
 /*
- * Make the superblock of a new, empty set of generation 1, sealed. The identities
+ * Make the superblock of a new, empty set, sealed. The identities
  * hold sizes only: fill them in and seal again. The first
  * le32_to_cpu(s->table_blocks) table blocks must be initialised with
  * dmr_table_init() and be stable before any superblock is written.
@@ -254,10 +262,10 @@ bool dmr_entries_overlap(const struct dmr_entry *a, const struct dmr_entry *b, b
 
 /*
  * Insert an extent into a table block; the caller has checked that it overlaps nothing. Joins it
- * to a neighbour that it continues on both devices. False if the block is full. The
- * block has to be given its new generation and sealed before it is written.
+ * to a neighbour that it continues on both devices, if neither has flags. False if the block is
+ * full. The block has to be given its new generation and sealed before it is written.
  */
-bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors);
+bool dmr_table_insert(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors, __u32 flags);
 
 /* True if all of [@main, @main + @sectors) is in one entry of the block. */
 bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors);
@@ -266,6 +274,6 @@ bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors);
  * Lead [@main, @main + @sectors), which dmr_table_holds(), to @spare. False, and nothing changed,
  * if the block has no room for the up to two entries that this adds. As to sealing as above.
  */
-bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors);
+bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors, __u32 flags);
 
 #endif

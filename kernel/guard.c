@@ -72,7 +72,7 @@ static void exceed_budget(struct dmr_target *t)
 	struct dmr_guard *g = &t->guard;
 
 	DMERR_LIMIT("%s: %pg: more than %llu sectors to be moved in a minute, moving none",
-		    dmr_set_name(&t->store), t->main->bdev, t->param[DMR_BUDGET]);
+		    dmr_set_name(&t->spare->store), t->main->bdev, t->param[DMR_BUDGET]);
 	WRITE_ONCE(g->spent, t->param[DMR_BUDGET]);
 	await_minute(t);
 }
@@ -99,13 +99,13 @@ bool dmr_guard_write(struct dmr_target *t, unsigned int sectors)
 		WRITE_ONCE(g->doubt, true);
 	}
 	if (main_gone) {
-		DMERR_LIMIT("%s: %pg: gone or read-only, moving nothing", dmr_set_name(&t->store),
-			    t->main->bdev);
+		DMERR_LIMIT("%s: %pg: gone or read-only, moving nothing",
+			    dmr_set_name(&t->spare->store), t->main->bdev);
 		return false;
 	}
 	if (t->param[DMR_GIVE_UP] && g->row >= t->param[DMR_GIVE_UP]) {
 		DMERR_LIMIT("%s: %pg: %llu blocks failed and no write succeeded, moving nothing",
-			    dmr_set_name(&t->store), t->main->bdev, g->row);
+			    dmr_set_name(&t->spare->store), t->main->bdev, g->row);
 		return false;
 	}
 	WRITE_ONCE(g->row, g->row + 1);

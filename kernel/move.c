@@ -86,16 +86,16 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 		r = dmr_reserve(t);
 		if (r)
 			return r;
-		run = min_t(sector_t, count, dmr_region_left(&t->extents, sector));
-		run = dmr_store_alloc(&t->store, run, t->unit, &place);
+		run = min_t(sector_t, count, dmr_region_left(&t->spare->extents, sector));
+		run = dmr_store_alloc(&t->spare->store, run, t->unit, &place);
 		if (!run)
 			return -ENOSPC;
 		if (!dmr_transfer(t, t->mover.page, at, run, REQ_OP_WRITE | REQ_SYNC,
-				  t->spare->bdev, place)) {
+				  t->spare->dev->bdev, place)) {
 			r = dmr_batch_add(b, sector, place, run, false);
 			continue;
 		}
-		dmr_store_seek(&t->store, place);
+		dmr_store_seek(&t->spare->store, place);
 		for (done = 0; done < run && !r; done += t->unit)
 			r = dmr_put_block(b, sector + done, at + done, false);
 	}
@@ -176,7 +176,7 @@ static int take_runs(struct move *m, const struct dmr_errand *e, bool rescue)
 				break;
 			m->upto = range->start;
 		}
-		place = dmr_locate(&t->extents, m->upto,
+		place = dmr_locate(&t->spare->extents, m->upto,
 				   min(range->end - m->upto, DMR_MOVE_SECTORS - m->sectors));
 		if (!place.on_spare) {
 			if (rescue && !dmr_guard_read(t, place.run))

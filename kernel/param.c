@@ -22,12 +22,23 @@ static const struct {
 #define BUDGET_SECTORS 65536 /* 32 MiB a minute is no bad sector any more */
 #define HOUR           3600 /* seconds */
 
+static void adapt(struct dmr_target *t, enum dmr_param p, u64 value)
+{
+	if (!test_bit(p, &t->chosen))
+		WRITE_ONCE(t->param[p], value);
+}
+
+void dmr_params_adapt(struct dmr_target *t)
+{
+	const u64 eighth = dmr_data_sectors(&t->spare->store.layout) / 8;
+
+	adapt(t, DMR_LOW_WATER, eighth);
+	adapt(t, DMR_GIVE_UP, clamp_t(u64, eighth >> ilog2(t->unit), 1, GIVE_UP_BLOCKS));
+}
+
 void dmr_params_default(struct dmr_target *t)
 {
-	const u64 eighth = dmr_data_sectors(&t->store.layout) / 8;
-
-	t->param[DMR_LOW_WATER] = eighth;
-	t->param[DMR_GIVE_UP] = clamp_t(u64, eighth >> ilog2(t->unit), 1, GIVE_UP_BLOCKS);
+	dmr_params_adapt(t);
 	t->param[DMR_BUDGET] = BUDGET_SECTORS;
 	t->param[DMR_SCRUB_INTERVAL] = HOUR;
 	t->param[DMR_REPAIR_INTERVAL] = HOUR;

@@ -50,9 +50,11 @@ static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t of
 static blk_status_t write_place(struct dmr_target *t, struct bio *bio, sector_t offset,
 				const struct dmr_place *place)
 {
-	blk_status_t status =
-		dmr_piece(t, bio, offset, place->run, dmr_holder(t, place), place->sector);
+	blk_status_t status = dmr_piece(t, bio, offset, place->run, dmr_holder(t, t->spare, place),
+					place->sector);
 
+	if (place->on_spare)
+		dmr_note_change(t, bio->bi_iter.bi_sector + offset);
 	if (status)
 		return status;
 	dmr_note_write(t, bio, place->on_spare);
@@ -132,18 +134,42 @@ static blk_status_t write_pending(struct dmr_batch *b, struct bio *bio, sector_t
 	return status;
 }
 
+/* With the first write there is data: the entry says so from the next commit on. */
+static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t offset,
+				const struct dmr_place *run)
+{
+	struct dmr_target *t = b->target;
+	struct dmr_place block = *run;
+	blk_status_t status = BLK_STS_OK;
+	sector_t done;
+
+	block.run = t->unit;
+	for (done = 0; done < run->run && !status; done += t->unit) {
+		block.sector = run->sector + done;
+		status = write_place(t, bio, offset + done, &block);
+		if (dmr_is_suspect(status))
+			status = move_block(b, bio, offset + done, true);
+		else if (!status && dmr_batch_add(b, bio->bi_iter.bi_sector + offset + done,
+						  block.sector, t->unit, true))
+			status = BLK_STS_IOERR;
+	}
+	return status;
+}
+
 static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t offset,
 			      const struct dmr_place *place)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	blk_status_t status;
 
-	if (place->pending && bio_op(bio) != REQ_OP_DISCARD)
+	if (place->pending && !place->on_spare && bio_op(bio) != REQ_OP_DISCARD)
 		return write_pending(b, bio, offset, place->run);
-	if (dmr_is_moot(b->target, bio, place->on_spare))
+	if (dmr_is_moot(b->target->spare, bio, place->on_spare))
 		return BLK_STS_OK;
 	/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
 	io->moved |= place->on_spare;
+	if (place->pending && place->on_spare && bio_op(bio) != REQ_OP_DISCARD)
+		return write_first(b, bio, offset, place);
 	status = write_place(b->target, bio, offset, place);
 	if (dmr_is_suspect(status) && bio_op(bio) != REQ_OP_DISCARD)
 		status = write_blocks(b, bio, offset, place);

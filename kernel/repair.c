@@ -22,16 +22,16 @@ static void begin_copy(struct dmr_target *t, struct dmr_pass *p)
 {
 	const unsigned int copy = current_copy(p);
 
-	p->began = t->store.generation;
+	p->began = t->spare->store.generation;
 	if (may_mend(p))
-		dmr_store_join(&t->store, copy);
-	dmr_look_begin(&p->look, &t->store, copy);
+		dmr_store_join(&t->spare->store, copy);
+	dmr_look_begin(&p->look, &t->spare->store, copy);
 	p->looking = true;
 }
 
 static void say(const struct dmr_target *t, const struct dmr_pass *p, bool rejoined, bool news)
 {
-	const struct dmr_store *s = &t->store;
+	const struct dmr_store *s = &t->spare->store;
 	const unsigned int copy = p->look.copy;
 
 	if (p->look.mended)
@@ -48,7 +48,7 @@ static void say(const struct dmr_target *t, const struct dmr_pass *p, bool rejoi
 static void end_copy(struct dmr_target *t, struct dmr_pass *p, bool whole)
 {
 	const unsigned int copy = current_copy(p);
-	struct dmr_store *s = &t->store;
+	struct dmr_store *s = &t->spare->store;
 	const bool bad = s->bad_copies & 1 << copy;
 	const bool rejoined = dmr_store_judge(s, copy, p->began, whole);
 	const bool bad_now = s->bad_copies & 1 << copy;
@@ -64,7 +64,7 @@ static void end_copy(struct dmr_target *t, struct dmr_pass *p, bool whole)
 
 static void give_up(struct dmr_target *t, struct dmr_pass *p)
 {
-	t->store.joining = 0;
+	t->spare->store.joining = 0;
 	p->looking = false;
 	p->given_up = true;
 	WRITE_ONCE(p->copies, 0);
@@ -73,7 +73,7 @@ static void give_up(struct dmr_target *t, struct dmr_pass *p)
 /* What was read, and what comes next. */
 static void judge_look(struct dmr_target *t, struct dmr_pass *p)
 {
-	struct dmr_store *s = &t->store;
+	struct dmr_store *s = &t->spare->store;
 	int r = dmr_look_compare(&p->look, s, may_mend(p));
 
 	if (r == -EUCLEAN) {
@@ -93,14 +93,14 @@ static int judge(struct dmr_target *t, struct dmr_errand *e)
 {
 	struct dmr_pass *p = &t->scrub.pass;
 
-	if (t->store.failed)
+	if (t->spare->store.failed)
 		give_up(t, p);
 	else if (!p->looking)
 		begin_copy(t, p);
 	else
 		judge_look(t, p);
 	if (!p->copies && p->repaired)
-		dmr_store_count_repair(&t->store);
+		dmr_store_count_repair(&t->spare->store);
 	dmr_flush_distrust(t);
 	return 0;
 }
@@ -109,7 +109,7 @@ void dmr_pass_begin(struct dmr_target *t, u8 copies, u8 mend)
 {
 	struct dmr_pass *p = &t->scrub.pass;
 
-	p->mend = t->store.read_only ? 0 : mend;
+	p->mend = t->spare->store.read_only ? 0 : mend;
 	p->looking = false;
 	p->repaired = false;
 	p->given_up = false;
@@ -121,6 +121,6 @@ int dmr_pass_step(struct dmr_target *t)
 	struct dmr_pass *p = &t->scrub.pass;
 
 	if (p->looking)
-		dmr_look_read(&p->look, &t->store);
+		dmr_look_read(&p->look, &t->spare->store);
 	return dmr_mover_do(t, judge);
 }

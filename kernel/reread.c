@@ -34,9 +34,16 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio)
 	return dmr_is_unreadable(status) && !(bio->bi_opf & REQ_RAHEAD);
 }
 
-static blk_status_t read_place(struct attempt *a, sector_t offset, const struct dmr_place *place)
+/* At most @sectors of the bio from @offset on, wherever they are now: see @place. */
+static blk_status_t read_place(struct attempt *a, sector_t offset, sector_t sectors,
+			       struct dmr_place *place)
 {
-	return dmr_piece(a->target, a->bio, offset, place->run, dmr_holder(a->target, place),
+	const struct dmr_spare *spare = dmr_spare(a->target);
+
+	*place = dmr_locate(&spare->extents, a->bio->bi_iter.bi_sector + offset, sectors);
+	if (place->pending && place->on_spare)
+		return BLK_STS_IOERR;
+	return dmr_piece(a->target, a->bio, offset, place->run, dmr_holder(a->target, spare, place),
 			 place->sector);
 }
 
@@ -64,8 +71,8 @@ static bool read_block(struct attempt *a, sector_t offset)
 {
 	struct dmr_target *t = a->target;
 	const sector_t sector = a->bio->bi_iter.bi_sector + offset;
-	struct dmr_place place = dmr_locate(&t->extents, sector, t->unit);
-	blk_status_t status = read_place(a, offset, &place);
+	struct dmr_place place;
+	blk_status_t status = read_place(a, offset, t->unit, &place);
 
 	if (!status) {
 		a->any = true;
@@ -121,9 +128,8 @@ static void reread(struct attempt *a)
 			give_up(a);
 			break;
 		}
-		place = dmr_locate(&t->extents, bio->bi_iter.bi_sector + offset,
-				   min_t(sector_t, sectors - offset, DMR_PIECE_SECTORS));
-		if (!read_place(a, offset, &place)) {
+		if (!read_place(a, offset, min_t(sector_t, sectors - offset, DMR_PIECE_SECTORS),
+				&place)) {
 			a->any = true;
 			continue;
 		}
@@ -225,9 +231,9 @@ bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio)
 		return false;
 	}
 	list_for_each_entry(r, &io->unreadable, list) {
-		DMWARN_LIMIT("%s: %pg: sectors %llu+%u cannot be read", dmr_set_name(&t->store),
-			     t->main->bdev, (unsigned long long)r->start,
-			     (unsigned int)(r->end - r->start));
+		DMWARN_LIMIT("%s: %pg: sectors %llu+%u cannot be read",
+			     dmr_set_name(&t->spare->store), t->main->bdev,
+			     (unsigned long long)r->start, (unsigned int)(r->end - r->start));
 		/* If there is no memory for it, the next read finds it again. */
 		dmr_update_set(&b->update, r->start, DMR_PENDING, r->end - r->start);
 	}

@@ -12,7 +12,7 @@
 
 int dmr_save(struct dmr_target *t, struct dmr_errand *e)
 {
-	int r = dmr_store_save(&t->store);
+	int r = dmr_store_save(&t->spare->store);
 
 	dmr_flush_distrust(t);
 	return r;
@@ -36,7 +36,7 @@ static bool agree(struct dmr_target *t, const struct dmr_extents *fresh)
 	sector_t sector;
 
 	for (sector = 0; sector < t->ti->len; sector += new.run) {
-		old = dmr_locate(&t->extents, sector, t->ti->len - sector);
+		old = dmr_locate(&t->spare->extents, sector, t->ti->len - sector);
 		new = dmr_locate(fresh, sector, old.run);
 		if ((old.on_spare != new.on_spare || old.sector != new.sector) &&
 		    !in_question(t, sector, new.run))
@@ -45,8 +45,7 @@ static bool agree(struct dmr_target *t, const struct dmr_extents *fresh)
 	return true;
 }
 
-/* What cannot be read is known to this map only. */
-static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
+void dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 {
 	struct dmr_place old, new;
 	struct dmr_update u;
@@ -55,7 +54,7 @@ static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 
 	dmr_update_begin(&u, fresh);
 	for (sector = 0; sector < t->ti->len && !r; sector += new.run) {
-		old = dmr_locate(&t->extents, sector, t->ti->len - sector);
+		old = dmr_locate(&t->spare->extents, sector, t->ti->len - sector);
 		new = dmr_locate(fresh, sector, old.run);
 		if (old.pending && !new.on_spare)
 			r = dmr_update_set(&u, sector, DMR_PENDING, new.run);
@@ -66,13 +65,13 @@ static void keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 /* Read what is on the spare, write nothing, and see whether it is the table in use. */
 static int compare(struct dmr_target *t, struct dmr_store *s, struct dmr_extents *x)
 {
-	int r = dmr_identify(t, s, t->store.super->header.uuid);
+	int r = dmr_identify(t, s, t->spare->store.super->header.uuid);
 
 	if (r)
 		return r < 0 ? r : -ENODATA;
 	r = dmr_store_load(s, x);
 	if (!r && !agree(t, x)) {
-		DMERR("%pg: holds another table than the one in use", t->spare->bdev);
+		DMERR("%pg: holds another table than the one in use", t->spare->dev->bdev);
 		r = -EUCLEAN;
 	}
 	dmr_extents_clear(x);
@@ -86,7 +85,7 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 
 	if (!s)
 		return -ENOMEM;
-	r = dmr_store_init(s, t->spare->bdev);
+	r = dmr_store_init(s, t->spare->dev->bdev);
 	if (!r) {
 		s->read_only = true;
 		r = compare(t, s, x);
@@ -99,29 +98,30 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 /* This is the table in use, but for what is in question: as at an activation. */
 static int load(struct dmr_target *t, struct dmr_extents *x)
 {
-	const u64 extents = t->store.extents, remapped = t->store.remapped;
-	const u64 committed = t->store.committed;
+	struct dmr_store *s = &t->spare->store;
+	const u64 extents = s->extents, remapped = s->remapped;
+	const u64 committed = s->committed;
 	u8 uuid[DMR_UUID_SIZE];
 	int r;
 
-	memcpy(uuid, t->store.super->header.uuid, sizeof(uuid));
-	r = dmr_identify(t, &t->store, uuid);
+	memcpy(uuid, s->super->header.uuid, sizeof(uuid));
+	r = dmr_identify(t, s, uuid);
 	/* It was just compared, but read by others: of a spare that fails now and then. */
-	if (!r && le64_to_cpu(t->store.super->header.generation) < committed)
+	if (!r && le64_to_cpu(s->super->header.generation) < committed)
 		r = -EUCLEAN;
-	t->store.no_repair = READ_ONCE(t->no_repair);
+	s->no_repair = READ_ONCE(t->no_repair);
 	if (!r)
-		r = dmr_store_load(&t->store, x);
+		r = dmr_store_load(s, x);
 	if (r) {
 		/* The map in use is right; what is known of the table on the spare is not. */
-		WRITE_ONCE(t->store.extents, extents);
-		WRITE_ONCE(t->store.remapped, remapped);
-		WRITE_ONCE(t->store.failed, true);
-		t->store.committed = committed;
+		WRITE_ONCE(s->extents, extents);
+		WRITE_ONCE(s->remapped, remapped);
+		WRITE_ONCE(s->failed, true);
+		s->committed = committed;
 		return r < 0 ? r : -ENODATA;
 	}
-	keep_pending(t, x);
-	dmr_extents_replace(&t->extents, x);
+	dmr_keep_pending(t, x);
+	dmr_extents_replace(&t->spare->extents, x);
 	dmr_forget_refused(t);
 	return 0;
 }
@@ -129,16 +129,22 @@ static int load(struct dmr_target *t, struct dmr_extents *x)
 int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 {
 	struct dmr_extents fresh;
-	int r = dmr_extents_init(&fresh, t->ti->len);
+	int r;
 
+	if (READ_ONCE(t->migration.to)) {
+		DMERR("%s: %pg is being replaced: restore after that",
+		      dmr_set_name(&t->spare->store), t->spare->dev->bdev);
+		return -EBUSY;
+	}
+	r = dmr_extents_init(&fresh, t->ti->len);
 	if (r)
 		return r;
 	r = compare_copy(t, &fresh);
 	if (!r)
 		r = load(t, &fresh);
 	if (r)
-		DMERR("%s: %pg: cannot load the remap table again (%d)", dmr_set_name(&t->store),
-		      t->spare->bdev, r);
+		DMERR("%s: %pg: cannot load the remap table again (%d)",
+		      dmr_set_name(&t->spare->store), t->spare->dev->bdev, r);
 	dmr_flush_distrust(t);
 	dmr_extents_exit(&fresh);
 	return r;

@@ -25,9 +25,9 @@ static void say_what_is_lost(struct dmr_target *t)
 
 	if (lost->end > lost->start)
 		DMWARN_LIMIT("%s: sectors %llu+%llu of %pg are on %pg and cannot be read",
-			     dmr_set_name(&t->store), (unsigned long long)lost->start,
+			     dmr_set_name(&t->spare->store), (unsigned long long)lost->start,
 			     (unsigned long long)(lost->end - lost->start), t->main->bdev,
-			     t->spare->bdev);
+			     t->spare->dev->bdev);
 	lost->start = 0;
 	lost->end = 0;
 }
@@ -55,7 +55,10 @@ static sector_t read_extent(struct dmr_target *t, struct dmr_place *place)
 
 	place->run =
 		min_t(sector_t, place->run, single ? t->unit : DMR_LOOK_BLOCKS * DMR_BLOCK_SECTORS);
-	if (dmr_transfer(t, c->page, 0, place->run, REQ_OP_READ, t->spare->bdev, place->sector)) {
+	if (place->pending) /* there is nothing to be read */
+		return place->run;
+	if (dmr_transfer(t, c->page, 0, place->run, REQ_OP_READ, t->spare->dev->bdev,
+			 place->sector)) {
 		if (place->run > t->unit) {
 			c->singly = c->sector + place->run;
 			return 0;
@@ -73,7 +76,7 @@ static void read_replacements(struct dmr_target *t)
 	sector_t done = 0;
 
 	while (c->sector < t->ti->len && done < DMR_BLOCK_SECTORS) {
-		place = dmr_locate(&t->extents, c->sector, t->ti->len - c->sector);
+		place = dmr_locate(&t->spare->extents, c->sector, t->ti->len - c->sector);
 		if (place.on_spare) {
 			place.run = read_extent(t, &place);
 			if (!place.run || c->sector < c->singly)
@@ -88,7 +91,7 @@ static void read_replacements(struct dmr_target *t)
 
 static int count_scrub(struct dmr_target *t, struct dmr_errand *e)
 {
-	int r = dmr_store_count_scrub(&t->store);
+	int r = dmr_store_count_scrub(&t->spare->store);
 
 	dmr_flush_distrust(t);
 	return r;
@@ -110,7 +113,7 @@ static void end_scrub(struct dmr_target *t)
 	/* Before it is counted: whoever waits for that wants to know what it has found. */
 	WRITE_ONCE(c->left_unreadable, c->unreadable);
 	/* While suspended nothing can be written: it ends after that. */
-	if (!t->store.read_only && dmr_mover_do(t, count_scrub) == -EBUSY)
+	if (!t->spare->store.read_only && dmr_mover_do(t, count_scrub) == -EBUSY)
 		return;
 	stop_scrub(t);
 }
@@ -137,7 +140,7 @@ static time64_t next_scrub(const struct dmr_target *t)
 /* Bad copies that are to be mended without being told to. */
 static u8 mendable(const struct dmr_target *t)
 {
-	const struct dmr_store *s = &t->store;
+	const struct dmr_store *s = &t->spare->store;
 
 	if (s->read_only || READ_ONCE(t->no_repair) || READ_ONCE(s->failed))
 		return 0;
@@ -168,7 +171,7 @@ static void choose(struct dmr_target *t)
 		dmr_pass_begin(t, DMR_ALL_COPIES, DMR_ALL_COPIES);
 	} else if (due) {
 		dmr_pass_begin(t, due, due);
-	} else if (!c->running &&
+	} else if (!c->running && !t->migration.to &&
 		   (take_asked(c) || ktime_get_boottime_seconds() >= next_scrub(t))) {
 		begin_scrub(t);
 	}
@@ -196,6 +199,11 @@ static int step(struct dmr_target *t)
 		choose(t);
 	if (c->pass.copies)
 		return step_pass(t);
+	if (t->migration.to) {
+		if (c->running)
+			stop_scrub(t); /* of a spare that is about to go */
+		return dmr_migrate_step(t);
+	}
 	if (c->running && c->sector < t->ti->len)
 		read_replacements(t);
 	else if (c->running)
@@ -219,7 +227,7 @@ static unsigned long pause(struct dmr_target *t)
 	struct dmr_scrub *c = &t->scrub;
 	time64_t next, now = ktime_get_boottime_seconds();
 
-	if (c->pass.copies || c->running)
+	if (c->pass.copies || c->running || t->migration.to)
 		return in_use(t) ? PAUSE : 1;
 	if (READ_ONCE(c->requests) != c->answered || READ_ONCE(c->asked))
 		return 0;
@@ -281,10 +289,11 @@ unsigned int dmr_repair_ask(struct dmr_target *t)
 int dmr_repair(struct dmr_target *t)
 {
 	struct dmr_scrub *c = &t->scrub;
+	const struct dmr_store *s;
 	unsigned int request;
 	int r;
 
-	if (t->store.read_only)
+	if (dmr_spare(t)->store.read_only)
 		return -EROFS;
 	request = dmr_repair_ask(t);
 	/* Whoever waits for this need not keep the machine from being suspended. */
@@ -295,14 +304,17 @@ int dmr_repair(struct dmr_target *t)
 		return -EINTR;
 	if ((int)(READ_ONCE(c->answered) - request) < 0)
 		return -EBUSY;
-	return READ_ONCE(t->store.bad_copies) || READ_ONCE(t->store.failed) ? -EIO : 0;
+	s = &dmr_spare(t)->store;
+	return READ_ONCE(s->bad_copies) || READ_ONCE(s->failed) ? -EIO : 0;
 }
 
 const char *dmr_scrub_text(const struct dmr_target *t)
 {
 	if (READ_ONCE(t->scrub.running))
 		return "scrub";
-	return READ_ONCE(t->scrub.pass.copies) ? "repair" : "idle";
+	if (READ_ONCE(t->scrub.pass.copies))
+		return "repair";
+	return READ_ONCE(t->migration.to) ? "migrate" : "idle";
 }
 
 /* Many sets that are activated together need not be scrubbed together. */

@@ -240,9 +240,9 @@ static bool is_blank(const struct dmr_table *t)
  * Look at all that a format writes over: many filesystems leave the first block of a device alone,
  * and places further on are often empty. -EUCLEAN if it holds anything, or the I/O error.
  */
-static int check_blank(struct dmr_store *s)
+int dmr_store_check_blank(struct dmr_store *s)
 {
-	u32 last = min(le32_to_cpu(s->super->table_blocks) + 1, s->layout.table_capacity);
+	u32 last = min_t(u32, DMR_TABLE_STEP + 1, s->layout.table_capacity);
 	unsigned int copy;
 	u32 index;
 	int r;
@@ -262,20 +262,17 @@ static int check_blank(struct dmr_store *s)
 	return 0;
 }
 
-int dmr_store_format(struct dmr_store *s, const struct dmr_new *n)
+int dmr_store_format(struct dmr_store *s)
 {
+	const u64 generation = le64_to_cpu(s->super->header.generation);
 	int r;
 
-	dmr_super_init(s->super, &s->layout, n);
-	r = check_blank(s);
-	if (r)
-		return r;
-	s->generation = 1;
-	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
+	s->generation = generation;
+	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), generation);
 	if (r)
 		return r;
 	dmr_store_count_room(s);
-	r = write_new_tables(s, 0, 1, DMR_ALL_COPIES);
+	r = write_new_tables(s, 0, generation, DMR_ALL_COPIES);
 	if (!r)
 		r = enough_copies(s);
 	return r ? r : publish(s, DMR_ALL_COPIES);
@@ -361,21 +358,21 @@ int dmr_store_reserve(struct dmr_store *s)
 	return extend_table(s);
 }
 
-void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
+void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags)
 {
 	u32 count;
 
 	if (is_full(s))
 		s->fill++;
 	count = entries(s, s->fill);
-	dmr_table_insert(s->table[s->fill], main, spare, sectors);
+	dmr_table_insert(s->table[s->fill], main, spare, sectors, flags);
 	__set_bit(s->fill, s->dirty);
 	WRITE_ONCE(s->extents, s->extents + entries(s, s->fill) - count);
 	WRITE_ONCE(s->remapped, s->remapped + sectors);
 	dmr_store_count_room(s);
 }
 
-int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors)
+int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags)
 {
 	u32 i, count;
 
@@ -384,7 +381,7 @@ int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 se
 	if (WARN_ON_ONCE(i > s->fill))
 		return -EINVAL;
 	count = entries(s, i);
-	if (!dmr_table_replace(s->table[i], main, spare, sectors))
+	if (!dmr_table_replace(s->table[i], main, spare, sectors, flags))
 		return -ENOSPC;
 	__set_bit(i, s->dirty);
 	WRITE_ONCE(s->extents, s->extents + entries(s, i) - count);
@@ -488,6 +485,29 @@ int dmr_store_save(struct dmr_store *s)
 	r = dmr_super_commit(s);
 	s->failed |= r != 0;
 	return r;
+}
+
+int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
+{
+	int r;
+
+	if (!dmr_store_writable(s) && !(s->failed && state == DMR_STATE_SUPERSEDED))
+		return s->read_only ? -EROFS : -EIO;
+	s->super->state = cpu_to_le32(state);
+	memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
+	r = dmr_super_commit(s);
+	s->failed |= r != 0;
+	return r;
+}
+
+void dmr_store_wipe(struct dmr_store *s)
+{
+	struct dmr_wave w;
+
+	memset(s->super, 0, DMR_BLOCK_SIZE);
+	dmr_wave_begin(&w, s);
+	dmr_wave_write(&w, DMR_ALL_COPIES, 0, s->super);
+	dmr_wave_end(&w);
 }
 
 int dmr_store_count_repair(struct dmr_store *s)

@@ -56,12 +56,15 @@ void dmr_store_exit(struct dmr_store *s);
  */
 int dmr_store_identify(struct dmr_store *s, const u8 *uuid);
 
+/* -EUCLEAN if there is anything where dmr_store_format() would write, or the I/O error. */
+int dmr_store_check_blank(struct dmr_store *s);
+
 /*
- * Write an empty set where nothing else is: -EUCLEAN. Superblocks go last: after a crash it is
- * there, or it is not, or, if a block was torn, the spare is refused until somebody makes the set
- * anew. Nothing was served from it by then.
+ * Write the empty set of which s->super was made, by dmr_super_init(). Superblocks go last: after a
+ * crash it is there, or it is not, or, if a block was torn, the spare is refused until somebody
+ * makes the set anew. Nothing was served from it by then.
  */
-int dmr_store_format(struct dmr_store *s, const struct dmr_new *n);
+int dmr_store_format(struct dmr_store *s);
 
 /*
  * After dmr_store_identify(): read and vote the table, check it as a whole, level the copies
@@ -89,14 +92,14 @@ static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
  */
 int dmr_store_reserve(struct dmr_store *s);
 
-/* Enter a remap for the next commit, into the room that dmr_store_reserve() has made. */
-void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
+/* Enter a remap with flags DMR_ENTRY_* for the next commit, into the room that dmr_store_reserve() has made. */
+void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags);
 
 /*
  * Lead sectors of main that were added before, all in one go, to another place from the next commit
  * on. -ENOSPC, and nothing is changed, if the table block that holds them has no room.
  */
-int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors);
+int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags);
 
 /* Flush the spare. After an error .flush_failed is set: more than the caller's may be lost. */
 int dmr_store_flush(struct dmr_store *s);
@@ -106,6 +109,16 @@ int dmr_store_commit(struct dmr_store *s);
 
 /* Write the superblock anew. -EROFS, -EIO as dmr_store_commit(). */
 int dmr_store_save(struct dmr_store *s);
+
+/*
+ * The same with another state, and @peer as the other spare. The errors are those of
+ * dmr_store_save(); the state in memory is the new one in any case. A store that has failed can
+ * still become superseded: nobody will ask what table it holds.
+ */
+int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer);
+
+/* Write zeroes over all superblocks. */
+void dmr_store_wipe(struct dmr_store *s);
 
 /*
  * The same with a repair, or a complete scrub, counted in it. What could not be written makes

@@ -113,6 +113,14 @@ int dmr_level_copies(struct dmr_loader *l)
 		r = level_in_turn(l, &mended);
 	if (r)
 		return r;
+	/* What that other spare got meanwhile is of no use to anybody. */
+	if (le32_to_cpu(s->super->state) == DMR_STATE_MIGRATING) {
+		DMWARN("%s: %pg: the move to another spare did not end, and has to be begun again",
+		       dmr_set_name(s), s->bdev);
+		s->super->state = cpu_to_le32(DMR_STATE_CLEAN);
+		memset(s->super->peer_uuid, 0, sizeof(s->super->peer_uuid));
+		superblocks = true;
+	}
 	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)
 		return 0;
 

@@ -115,10 +115,6 @@ int dmr_store_identify(struct dmr_store *s, const u8 *uuid)
 		r = identify(s, &p, uuid);
 	for (i = 0; i < DMR_COPIES; i++)
 		dmr_block_free(p.super[i]);
-	if (!r && le32_to_cpu(s->super->state) == DMR_STATE_SUPERSEDED) {
-		DMERR("%pg: another spare took this one's place", s->bdev);
-		r = -EINVAL;
-	}
 	return r;
 }
 
@@ -222,7 +218,8 @@ static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 co
 
 	dmr_update_begin(&u, x);
 	for (i = 0; i < count && !r; i++) {
-		r = dmr_update_set(&u, le64_to_cpu(entry[i].main), le64_to_cpu(entry[i].spare),
+		r = dmr_update_set(&u, le64_to_cpu(entry[i].main),
+				   le64_to_cpu(entry[i].spare) | (entry[i].flags ? DMR_NO_DATA : 0),
 				   le32_to_cpu(entry[i].sectors));
 		if (i % DMR_BLOCK_ENTRIES == 0) {
 			dmr_update_publish(&u);

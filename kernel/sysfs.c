@@ -44,7 +44,7 @@ static int trigger_repair(struct dmr_target *t, const char *value)
 
 	if (kstrtobool(value, &wanted) || !wanted)
 		return -EINVAL;
-	if (t->store.read_only)
+	if (dmr_spare(t)->store.read_only)
 		return -EROFS;
 	dmr_repair_ask(t);
 	return 0;
@@ -66,14 +66,15 @@ static int enable_auto_repair(struct dmr_target *t, const char *value)
 	return 0;
 }
 
-SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&t->store), DMR_COPIES)
-SHOW(metadata_repairs, "%llu", le64_to_cpu(t->store.super->repairs))
-SHOW(last_repair_time, "%llu", le64_to_cpu(t->store.super->last_repair))
-SHOW(scrubs_completed, "%llu", le64_to_cpu(t->store.super->scrubs))
-SHOW(remapped_sectors, "%llu", READ_ONCE(t->store.remapped))
-SHOW(extents, "%llu", READ_ONCE(t->store.extents))
-SHOW(pending_sectors, "%llu", READ_ONCE(t->extents.pending))
-SHOW(spare_free_sectors, "%llu", dmr_store_free(&t->store))
+SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&dmr_spare(t)->store),
+     DMR_COPIES)
+SHOW(metadata_repairs, "%llu", le64_to_cpu(dmr_spare(t)->store.super->repairs))
+SHOW(last_repair_time, "%llu", le64_to_cpu(dmr_spare(t)->store.super->last_repair))
+SHOW(scrubs_completed, "%llu", le64_to_cpu(dmr_spare(t)->store.super->scrubs))
+SHOW(remapped_sectors, "%llu", READ_ONCE(dmr_spare(t)->store.remapped))
+SHOW(extents, "%llu", READ_ONCE(dmr_spare(t)->store.extents))
+SHOW(pending_sectors, "%llu", READ_ONCE(dmr_spare(t)->extents.pending))
+SHOW(spare_free_sectors, "%llu", dmr_store_free(&dmr_spare(t)->store))
 SHOW(state, "%s", dmr_health_text(dmr_health(t)))
 SHOW(mode, "%s", dmr_mode_text(t))
 SHOW(action, "%s", dmr_scrub_text(t))

@@ -12,12 +12,6 @@
 /* One write-zeroes at most, as it may have to be sent again as writes. */
 #define ZEROES_SECTORS 32768
 
-static void redirect(struct dmr_target *t, struct bio *bio, const struct dmr_place *place)
-{
-	bio_set_dev(bio, dmr_holder(t, place));
-	bio->bi_iter.bi_sector = place->sector;
-}
-
 /*
  * Of blocks of main. The block layer cuts a large write-zeroes at what the driver says, which may
  * be an odd number of sectors; told that this cannot be done it writes pages.
@@ -27,10 +21,9 @@ static bool is_whole(const struct dmr_target *t, const struct bio *bio)
 	return !((bio->bi_iter.bi_sector | bio_sectors(bio)) & (t->unit - 1));
 }
 
-bool dmr_is_moot(struct dmr_target *t, const struct bio *bio, bool on_spare)
+bool dmr_is_moot(const struct dmr_spare *s, const struct bio *bio, bool on_spare)
 {
-	return on_spare && bio_op(bio) == REQ_OP_DISCARD &&
-	       !bdev_max_discard_sectors(t->spare->bdev);
+	return on_spare && bio_op(bio) == REQ_OP_DISCARD && !bdev_max_discard_sectors(s->dev->bdev);
 }
 
 static int remap_map(struct dm_target *ti, struct bio *bio)
@@ -38,6 +31,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	struct dmr_target *t = ti->private;
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const bool write = op_is_write(bio_op(bio));
+	const struct dmr_spare *spare;
 	struct dmr_place place;
 
 	io->counted = false;
@@ -60,7 +54,8 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 		dmr_mover_take(t, bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	dmr_lookup(&t->extents, bio->bi_iter.bi_sector, bio_sectors(bio), &place);
+	spare = dmr_spare(t);
+	dmr_lookup(&spare->extents, bio->bi_iter.bi_sector, bio_sectors(bio), &place);
 	rcu_read_unlock();
 
 	if (unlikely(bio_op(bio) == REQ_OP_WRITE_ZEROES))
@@ -74,11 +69,17 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 		dmr_mover_take(t, bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	if (unlikely(place.on_spare) && dmr_is_moot(t, bio, true)) {
+	if (unlikely(place.pending) && !write && place.on_spare)
+		return DM_MAPIO_KILL;
+	if (unlikely(place.on_spare) && dmr_is_moot(spare, bio, true)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	redirect(t, bio, &place);
+	/* The one that was there when the queue was told might have been able to. */
+	if (unlikely(place.on_spare) && !bdev_nowait(spare->dev->bdev))
+		bio->bi_opf &= ~REQ_NOWAIT;
+	bio_set_dev(bio, dmr_holder(t, spare, &place));
+	bio->bi_iter.bi_sector = place.sector;
 	return DM_MAPIO_REMAPPED;
 }
 
@@ -108,6 +109,8 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	if (io->counted) {
+		if (unlikely(io->on_spare))
+			dmr_note_change(t, io->iter.bi_sector);
 		dmr_writer_end(t, io);
 		if (likely(!*error))
 			dmr_note_write(t, bio, io->on_spare);
@@ -130,30 +133,38 @@ static int format(struct dmr_target *t)
 		.name = name,
 		.length = t->ti->len,
 		.main_block = t->unit * DMR_SECTOR_SIZE,
-		.spare_block = bdev_logical_block_size(t->spare->bdev),
+		.spare_block = bdev_logical_block_size(t->spare->dev->bdev),
 		.created = ktime_get_real_seconds(),
+		.generation = 1,
 	};
-	int r;
+	struct dmr_store *s = &t->spare->store;
+	int r = dmr_store_check_blank(s);
+
+	if (r)
+		return r;
 
 	generate_random_uuid(uuid);
 	generate_random_uuid(spare_uuid);
 	dm_copy_name_and_uuid(dm_table_get_md(t->ti->table), name, NULL);
 	if (!dmr_name_valid(name))
 		name[0] = '\0';
-	r = dmr_store_format(&t->store, &n);
+	dmr_super_init(s->super, &s->layout, &n);
+	r = dmr_store_format(s);
 	if (!r)
-		DMINFO("%pg: was empty, formatted as spare of %pg", t->spare->bdev, t->main->bdev);
+		DMINFO("%pg: was empty, formatted as spare of %pg", t->spare->dev->bdev,
+		       t->main->bdev);
 	return r;
 }
 
 static int load(struct dmr_target *t)
 {
-	int r = dmr_identify(t, &t->store, dmr_wanted(t));
+	struct dmr_store *s = &t->spare->store;
+	int r = dmr_identify(t, s, dmr_wanted(t));
 
-	t->store.no_repair = READ_ONCE(t->no_repair);
+	s->no_repair = READ_ONCE(t->no_repair);
 	if (r == 1)
-		return t->store.read_only ? -EROFS : format(t);
-	return r ? r : dmr_store_load(&t->store, &t->extents);
+		return s->read_only ? -EROFS : format(t);
+	return r ? r : dmr_store_load(s, &t->spare->extents);
 }
 
 /*
@@ -163,13 +174,14 @@ static int load(struct dmr_target *t)
 static int remap_preresume(struct dm_target *ti)
 {
 	struct dmr_target *t = ti->private;
+	struct dmr_store *s = &t->spare->store;
 	unsigned int noio;
 	int r;
 
 	if (t->loaded)
 		return 0;
 	/* By its table, as dm core has just told the disk; "blockdev --setro" is another matter. */
-	t->store.read_only = test_bit(GD_READ_ONLY, &dm_disk(dm_table_get_md(ti->table))->state);
+	s->read_only = test_bit(GD_READ_ONLY, &dm_disk(dm_table_get_md(ti->table))->state);
 	r = dmr_claim(t);
 	if (r)
 		return r;
@@ -178,11 +190,11 @@ static int remap_preresume(struct dm_target *ti)
 	r = load(t);
 	memalloc_noio_restore(noio);
 	/* What the table before left in the spare's cache; a load that writes flushes. */
-	if (!dmr_store_writable(&t->store) || t->store.flush_failed)
+	if (!dmr_store_writable(s) || s->flush_failed)
 		atomic64_inc(&t->flush.written);
 	dmr_flush_distrust(t);
 	if (r) {
-		DMERR("%pg: cannot load the remap table (%d)", t->spare->bdev, r);
+		DMERR("%pg: cannot load the remap table (%d)", s->bdev, r);
 		/* If a flush failed, here or before, the table that comes next has to know. */
 		if (!dmr_flush_owes(t))
 			dmr_unclaim(t);
@@ -191,8 +203,8 @@ static int remap_preresume(struct dm_target *ti)
 	t->loaded = true;
 	t->reported = (struct dmr_reported){
 		.health = dmr_health(t),
-		.bad_copies = t->store.bad_copies,
-		.repairs = le64_to_cpu(t->store.super->repairs),
+		.bad_copies = s->bad_copies,
+		.repairs = le64_to_cpu(s->super->repairs),
 	};
 	dmr_scrub_stagger(t);
 	return 0;
@@ -218,16 +230,17 @@ static void remap_postsuspend(struct dm_target *ti)
 	dmr_scrub_drain(ti->private);
 	dmr_reader_drain(ti->private);
 	dmr_mover_drain(ti->private);
+	dmr_close_replaced(ti->private);
 }
 
 static int remap_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
 {
 	struct dmr_target *t = ti->private;
+	struct dm_dev *spare = dmr_spare(t)->dev;
 	int r = fn(ti, t->main, 0, ti->len, data);
 
 	/* Its size need not be a multiple of main's block, as dm core would have it. */
-	return r ? r
-		 : fn(ti, t->spare, 0, round_down(bdev_nr_sectors(t->spare->bdev), t->unit), data);
+	return r ? r : fn(ti, spare, 0, round_down(bdev_nr_sectors(spare->bdev), t->unit), data);
 }
 
 static void remap_resume(struct dm_target *ti)

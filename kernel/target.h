@@ -12,6 +12,7 @@
 #include <linux/sysfs.h>
 
 #include "extents.h"
+#include "migrate.h"
 #include "store.h"
 
 #define DM_MSG_PREFIX "remap"
@@ -172,11 +173,21 @@ struct dmr_reported {
 	u64 repairs;
 };
 
+/* A spare, what is on it, and the map that leads there. */
+struct dmr_spare {
+	struct dmr_spare *replaced; /* the one before it of those in dmr_target.replaced */
+	struct dm_dev *dev;
+	struct dmr_store store;
+	struct dmr_extents extents;
+};
+
 struct dmr_target {
 	struct dm_target *ti;
 	struct list_head live; /* of claim.c */
+	struct block_device *incoming; /* by claim.c: the spare that is being filled, or NULL */
 	struct dm_dev *main;
-	struct dm_dev *spare;
+	struct dmr_spare *spare; /* changed by the mover: see dmr_spare() */
+	struct dmr_spare *replaced; /* spares that were, since the last suspend */
 	unsigned int unit; /* sectors of main's logical block */
 	bool loaded; /* the table has been read, at the first resume */
 	bool has_uuid; /* .uuid is the only set that will do */
@@ -184,8 +195,6 @@ struct dmr_target {
 	u8 uuid[DMR_UUID_SIZE];
 	u64 param[DMR_PARAMS];
 	unsigned long chosen; /* bit per parameter: not the default; by set_bit() */
-	struct dmr_extents extents;
-	struct dmr_store store;
 	struct dmr_writers writers;
 	struct list_head holds; /* struct dmr_range, RCU: writes to them go to the mover */
 	struct bio_set bios; /* pieces of what is sent again */
@@ -194,16 +203,40 @@ struct dmr_target {
 	struct dmr_mover mover;
 	struct dmr_reader reader;
 	struct dmr_scrub scrub;
+	struct dmr_migration migration;
 	struct dmr_sysfs *sysfs; /* NULL while suspended */
 	struct dmr_reported reported;
 };
 
-/* The device that @place is on. */
-static inline struct block_device *dmr_holder(const struct dmr_target *t,
-					      const struct dmr_place *place)
+/*
+ * The spare in use, which the mover may replace meanwhile. It stays what it is until the device is
+ * suspended or removed, and can still be read.
+ */
+static inline struct dmr_spare *dmr_spare(const struct dmr_target *t)
 {
-	return place->on_spare ? t->spare->bdev : t->main->bdev;
+	return READ_ONCE(t->spare);
 }
+
+/* The device that @place is on, which was looked up in the map of @s. */
+static inline struct block_device *
+dmr_holder(const struct dmr_target *t, const struct dmr_spare *s, const struct dmr_place *place)
+{
+	return place->on_spare ? s->dev->bdev : t->main->bdev;
+}
+
+/* spare.c */
+
+/*
+ * Open the device at @path. -ENOMEM, or the error. May be closed, and the rest may not be used, when
+ * dmr_spare_init() has not been called or has failed: -ENOMEM, -EINVAL: too small.
+ */
+int dmr_spare_open(struct dmr_target *t, const char *path, struct dmr_spare **result);
+int dmr_spare_init(struct dmr_target *t, struct dmr_spare *s);
+void dmr_spare_close(struct dmr_target *t, struct dmr_spare *s);
+#define DMR_ZONED "Zoned devices are not supported"
+
+/* Why the device cannot be a spare for this main; NULL if it can. */
+char *dmr_spare_refuse(struct dmr_target *t, struct block_device *spare);
 
 /* construct.c */
 
@@ -225,7 +258,7 @@ int dmr_identify(struct dmr_target *t, struct dmr_store *s, const u8 *uuid);
 /* target.c */
 
 /* True for a discard of sectors on a spare that knows none: there is nothing to be done. */
-bool dmr_is_moot(struct dmr_target *t, const struct bio *bio, bool on_spare);
+bool dmr_is_moot(const struct dmr_spare *s, const struct bio *bio, bool on_spare);
 
 /* claim.c */
 
@@ -234,6 +267,9 @@ bool dmr_overlap(struct block_device *a, struct block_device *b);
 /* Keep the devices from being in another set, until dmr_unclaim(). -EBUSY: one is. Sleeps. */
 int dmr_claim(struct dmr_target *t);
 void dmr_unclaim(struct dmr_target *t);
+/* The same for one more device, which may become the spare. -EBUSY also if there is one already. */
+int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev);
+void dmr_unclaim_incoming(struct dmr_target *t);
 
 /* hold.c */
 
@@ -425,9 +461,12 @@ int dmr_reserve(struct dmr_target *t);
  */
 int dmr_batch_add(struct dmr_batch *b, sector_t main, sector_t spare, sector_t sectors, bool again);
 /*
- * Write the block at @offset sectors into the mover's pages to a fresh place, passing over those
- * that cannot be written, and enter it. -ENOSPC, -EROFS, -EIO: no place can be written.
+ * Write the block at @offset sectors into the pages to a fresh place on the spare of @s, passing
+ * over those that cannot be written. -ENOSPC, -EIO: no place can be written.
  */
+int dmr_put_somewhere(struct dmr_target *t, struct dmr_store *s, struct page *const *page,
+		      sector_t offset, sector_t *place);
+/* The same with the mover's pages and the spare in use, and enter it. Also -EROFS. */
 int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool again);
 /* Make it stable and visible. After an error its sectors take no writes any more. */
 int dmr_batch_end(struct dmr_batch *b);
@@ -461,6 +500,8 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
 /* restore.c: errands */
 
+/* Enter in the map @fresh what could not be read on main, which only the map in use knows. */
+void dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh);
 /*
  * Load the table from the spare again, as at activation. -EUCLEAN if it differs in more than a
  * failed commit left open.
@@ -509,7 +550,7 @@ void dmr_scrub_ask(struct dmr_target *t);
 unsigned int dmr_repair_ask(struct dmr_target *t);
 /* The same, waited for. -EBUSY while suspended, -EROFS, -EIO if damage is left, -EINTR. */
 int dmr_repair(struct dmr_target *t);
-/* What is being done: "idle", "repair" or "scrub". */
+/* What is being done: "idle", "repair", "migrate" or "scrub". */
 const char *dmr_scrub_text(const struct dmr_target *t);
 
 /* health.c */
@@ -522,8 +563,9 @@ void dmr_report(struct dmr_target *t);
 
 /* param.c */
 
-/* What nobody has chosen, for a spare of the store's size. */
+/* What nobody has chosen; and what of that depends on the size of the spare, which is another now. */
 void dmr_params_default(struct dmr_target *t);
+void dmr_params_adapt(struct dmr_target *t);
 /* -EINVAL: no such parameter, or no number. */
 int dmr_param_set(struct dmr_target *t, const char *name, const char *value);
 const char *dmr_param_name(enum dmr_param p);
@@ -539,6 +581,15 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		unsigned int maxlen);
 int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		unsigned int maxlen);
+
+/* What is on the spare of a sector, or where it is, has changed. After that; in any context. */
+static inline void dmr_note_change(struct dmr_target *t, sector_t sector)
+{
+	if (likely(!READ_ONCE(t->migration.to)))
+		return;
+	smp_mb__before_atomic(); /* pairs with dmr_migrate_region() */
+	set_bit(sector >> dmr_spare(t)->extents.shift, t->migration.dirty);
+}
 
 /* A write to main has ended well. In any context. */
 static inline void dmr_guard_relax(struct dmr_target *t)

@@ -37,6 +37,7 @@ static void make_good(struct blocks *b)
 		.length = 1 << 20,
 		.main_block = 512,
 		.spare_block = 512,
+		.generation = 1,
 	};
 	struct dmr_layout l;
 	int i;
@@ -49,8 +50,8 @@ static void make_good(struct blocks *b)
 	dmr_seal(&b->super[0]);
 
 	dmr_table_init(&b->table[0], uuid, INDEX, 4);
-	dmr_table_insert(&b->table[0], 1000, 400, 16);
-	dmr_table_insert(&b->table[0], 2000, 500, 8);
+	dmr_table_insert(&b->table[0], 1000, 400, 16, 0);
+	dmr_table_insert(&b->table[0], 2000, 500, 8, 0);
 	dmr_seal(&b->table[0]);
 	for (i = 1; i < DMR_COPIES; i++) {
 		b->super[i] = b->super[0];
@@ -167,7 +168,7 @@ static void check_insert(const struct dmr_table *old, const struct dmr_super *s)
 		if (dmr_entries_overlap(&t.entry[i], &e, true) ||
 		    dmr_entries_overlap(&t.entry[i], &e, false))
 			return;
-	if (!dmr_table_insert(&t, le64_to_cpu(e.main), le64_to_cpu(e.spare), 8)) {
+	if (!dmr_table_insert(&t, le64_to_cpu(e.main), le64_to_cpu(e.spare), 8, 0)) {
 		assert(le32_to_cpu(t.header.count) == DMR_BLOCK_ENTRIES);
 		return;
 	}

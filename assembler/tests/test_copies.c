@@ -43,6 +43,7 @@ static struct dmr_super new_super(const struct dmr_layout *l, const uint8_t *uui
 		.length = MAIN,
 		.main_block = 512,
 		.spare_block = 512,
+		.generation = 1,
 	};
 	struct dmr_super s;
 
@@ -127,7 +128,7 @@ static void commit(struct spare *s, uint32_t index, uint64_t main, uint64_t spar
 		;
 	place(s, k, index, &t);
 	old = le64_to_cpu(t.header.generation);
-	assert_true(dmr_table_insert(&t, main, spare, 8));
+	assert_true(dmr_table_insert(&t, main, spare, 8, 0));
 	t.header.previous = cpu_to_le64(old);
 	t.header.generation = cpu_to_le64(new);
 	dmr_seal(&t);
@@ -160,7 +161,7 @@ static void assert_mends(struct spare *s, size_t extents)
 
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	generation = s->c.tally.newest;
-	assert_int_equal(mend_copies(&s->c, 1234, &r), 0);
+	assert_int_equal(mend_copies(&s->c, false, 1234, &r), 0);
 	assert_int_equal(r.failed, 0);
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_valid(&s->c), 5);
@@ -168,6 +169,26 @@ static void assert_mends(struct spare *s, size_t extents)
 	assert_int_equal(le64_to_cpu(copies_super(&s->c)->header.generation), generation + 2);
 	assert_int_equal(le64_to_cpu(copies_super(&s->c)->repairs), 1);
 	assert_int_equal(le64_to_cpu(copies_super(&s->c)->last_repair), 1234);
+}
+
+/* A spare that had taken over gets the one word that was missing, and is mended if it has to be. */
+static void test_finish(void **state)
+{
+	struct spare *s = *state;
+	struct dmr_super super = new_super(&s->layout, uuid_a);
+	struct mend_result r;
+
+	super.state = cpu_to_le32(DMR_STATE_INCOMING);
+	dmr_seal(&super);
+	for (int k = 0; k < DMR_COPIES; k++)
+		put(s, k, 0, &super);
+	assert_int_equal(look(s), VERDICT_CLEAN);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, true, 1, &r), 0);
+	assert_int_equal(look(s), VERDICT_CLEAN);
+	assert_int_equal(copies_valid(&s->c), 5);
+	assert_int_equal(copies_super(&s->c)->state, DMR_STATE_CLEAN);
+	assert_int_equal(copies_super(&s->c)->repairs, 0);
 }
 
 static void test_new_set_is_clean(void **state)
@@ -255,7 +276,7 @@ static void test_a_block_lost_everywhere(void **state)
 		ruin(s, k, 3);
 	assert_int_equal(look(s), VERDICT_LOST);
 	assert_int_equal(s->c.reason, DMR_LOST);
-	assert_int_equal(mend_copies(&s->c, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
 }
 
 /* The only current instances are gone and older ones are left: not a smaller table, but damage. */
@@ -339,14 +360,14 @@ static void test_a_copy_that_cannot_be_written(void **state)
 	limit = old;
 	limit.rlim_cur = s->layout.copy_sector[4] * DMR_SECTOR_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(mend_copies(&s->c, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_int_equal(r.failed, 0x10);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	assert_int_equal(copies_valid(&s->c), 4);
 	assert_int_equal(le32_to_cpu(copies_super(&s->c)->failed_copies), 0x10);
 	/* it works again */
-	assert_int_equal(mend_copies(&s->c, 2, &r), 0);
+	assert_int_equal(mend_copies(&s->c, false, 2, &r), 0);
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_super(&s->c)->failed_copies, 0);
 }
@@ -366,7 +387,7 @@ static void test_nothing_can_be_written(void **state)
 	limit = old;
 	limit.rlim_cur = DMR_BLOCK_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(mend_copies(&s->c, 1, &r), -EIO);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EIO);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_int_equal(r.failed, ALL);
 	assert_mends(s, 0);
@@ -389,7 +410,7 @@ static void test_a_superblock_that_comes_back(void **state)
 	dmr_seal(&lost);
 	ruin(s, 0, 0);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
 	put(s, 0, 0, &lost);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	assert_int_equal(s->c.fault[0], DMR_STALE);
@@ -410,7 +431,7 @@ static void test_generations_end(void **state)
 	}
 	ruin(s, 1, 1);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, 1, &r), -EOVERFLOW);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EOVERFLOW);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 }
 
@@ -426,7 +447,7 @@ static void test_mending_writes_nothing_that_was_good(void **state)
 	look(s);
 	mend_plan(&s->c, &r);
 	assert_int_equal(r.blocks, 1);
-	assert_int_equal(mend_copies(&s->c, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
 	assert_int_equal(r.blocks, 1);
 	for (int k = 0; k < DMR_COPIES; k++)
 		assert_memory_equal(place(s, k, 2, &after), &before[k], sizeof(after));
@@ -490,7 +511,7 @@ static void test_newer_format(void **state)
 	put(s, 2, 0, &super);
 	assert_int_equal(look(s), VERDICT_LOST);
 	assert_int_equal(s->c.reason, DMR_BAD_FEATURE);
-	assert_int_equal(mend_copies(&s->c, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
 }
 
 static void test_read_only_features(void **state)
@@ -508,7 +529,7 @@ static void test_read_only_features(void **state)
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	ruin(s, 1, 1);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
 }
 
 int main(void)
@@ -516,6 +537,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_new_set_is_clean),
+		TEST(test_finish),
 		TEST(test_every_choice_of_ruined_copies),
 		TEST(test_no_copy_is_whole),
 		TEST(test_all_superblocks_ruined),

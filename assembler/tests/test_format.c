@@ -55,6 +55,7 @@ static struct dmr_super super_of(__u64 sectors, __u32 main_block, __u32 spare_bl
 		.main_block = main_block,
 		.spare_block = spare_block,
 		.created = 1700000000,
+		.generation = 1,
 	};
 	struct dmr_super s;
 
@@ -300,7 +301,8 @@ static const struct mutation super_mutations[] = {
 	SUPER(incompat, 1u << 31, DMR_BAD_FEATURE),
 	SUPER(state, DMR_STATE_MIGRATING, DMR_OK),
 	SUPER(state, DMR_STATE_SUPERSEDED, DMR_OK),
-	SUPER(state, DMR_STATE_SUPERSEDED + 1, DMR_BAD_STATE),
+	SUPER(state, DMR_STATE_INCOMING, DMR_OK),
+	SUPER(state, DMR_STATE_INCOMING + 1, DMR_BAD_STATE),
 	SUPER(state, UINT32_MAX, DMR_BAD_STATE),
 	SUPER(length, 0, DMR_BAD_GEOMETRY),
 	SUPER(length, 8, DMR_OK),
@@ -485,8 +487,8 @@ static struct dmr_table good_table(const struct dmr_super *s)
 	struct dmr_table t;
 
 	dmr_table_init(&t, uuid_a, 3, 5);
-	assert_true(dmr_table_insert(&t, 800, data, 16));
-	assert_true(dmr_table_insert(&t, 1600, data + 100, 8));
+	assert_true(dmr_table_insert(&t, 800, data, 16, 0));
+	assert_true(dmr_table_insert(&t, 1600, data + 100, 8, 0));
 	dmr_seal(&t);
 	return t;
 }
@@ -627,7 +629,7 @@ static void insert_sorted(void **state)
 	(void)state;
 	dmr_table_init(&t, uuid_a, 1, 1);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
-		assert_true(dmr_table_insert(&t, order[i], data + 16 * i, 8));
+		assert_true(dmr_table_insert(&t, order[i], data + 16 * i, 8, 0));
 	dmr_seal(&t);
 	assert_int_equal(dmr_table_check(&t, &s, 1), DMR_OK);
 	assert_int_equal(le32_to_cpu(t.header.count), ARRAY_SIZE(order));
@@ -641,23 +643,23 @@ static void insert_joins(void **state)
 
 	(void)state;
 	dmr_table_init(&t, uuid_a, 1, 1);
-	assert_true(dmr_table_insert(&t, 1000, 5000, 8));
+	assert_true(dmr_table_insert(&t, 1000, 5000, 8, 0));
 	/* continues on both devices */
-	assert_true(dmr_table_insert(&t, 1008, 5008, 16));
+	assert_true(dmr_table_insert(&t, 1008, 5008, 16, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 1);
 	assert_int_equal(le32_to_cpu(t.entry[0].sectors), 24);
 	/* on main only, on the spare only */
-	assert_true(dmr_table_insert(&t, 1024, 6000, 8));
-	assert_true(dmr_table_insert(&t, 2000, 6008, 8));
+	assert_true(dmr_table_insert(&t, 1024, 6000, 8, 0));
+	assert_true(dmr_table_insert(&t, 2000, 6008, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 3);
 	/* between others: joins the one before */
-	assert_true(dmr_table_insert(&t, 1032, 6008, 8));
+	assert_true(dmr_table_insert(&t, 1032, 6008, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 3);
 	assert_int_equal(le32_to_cpu(t.entry[1].sectors), 16);
 	/* a length that would not fit its field */
 	dmr_table_init(&t, uuid_a, 1, 1);
-	assert_true(dmr_table_insert(&t, 0, 1000, UINT32_MAX - 7));
-	assert_true(dmr_table_insert(&t, UINT32_MAX - 7, 1000ULL + UINT32_MAX - 7, 8));
+	assert_true(dmr_table_insert(&t, 0, 1000, UINT32_MAX - 7, 0));
+	assert_true(dmr_table_insert(&t, UINT32_MAX - 7, 1000ULL + UINT32_MAX - 7, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 2);
 }
 
@@ -675,27 +677,59 @@ static void replace_cuts(void **state)
 
 	(void)state;
 	dmr_table_init(&t, uuid_a, 1, 1);
-	assert_true(dmr_table_insert(&t, 1000, 5000, 24));
-	assert_true(dmr_table_insert(&t, 2000, 6000, 8));
+	assert_true(dmr_table_insert(&t, 1000, 5000, 24, 0));
+	assert_true(dmr_table_insert(&t, 2000, 6000, 8, 0));
 	assert_true(dmr_table_holds(&t, 1008, 8));
 	assert_false(dmr_table_holds(&t, 1020, 8)); /* half of it */
 	assert_false(dmr_table_holds(&t, 992, 8));
 	/* the middle, then a start, an end, and a whole entry */
-	assert_true(dmr_table_replace(&t, 1008, 7000, 8));
+	assert_true(dmr_table_replace(&t, 1008, 7000, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 4);
 	assert_entry(&t, 0, 1000, 5000, 8);
 	assert_entry(&t, 1, 1008, 7000, 8);
 	assert_entry(&t, 2, 1016, 5016, 8);
 	assert_entry(&t, 3, 2000, 6000, 8);
-	assert_true(dmr_table_replace(&t, 1016, 7100, 4));
-	assert_true(dmr_table_replace(&t, 2004, 7200, 4));
-	assert_true(dmr_table_replace(&t, 1000, 7300, 8));
+	assert_true(dmr_table_replace(&t, 1016, 7100, 4, 0));
+	assert_true(dmr_table_replace(&t, 2004, 7200, 4, 0));
+	assert_true(dmr_table_replace(&t, 1000, 7300, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), 6);
 	assert_entry(&t, 0, 1000, 7300, 8);
 	assert_entry(&t, 2, 1016, 7100, 4);
 	assert_entry(&t, 3, 1020, 5020, 4);
 	assert_entry(&t, 4, 2000, 6000, 4);
 	assert_entry(&t, 5, 2004, 7200, 4);
+}
+
+/* A block without data is an entry of its own until it was written. */
+static void no_data(void **state)
+{
+	struct dmr_super s = super_of(SPARE, 512, 512);
+	struct dmr_layout l = layout_of(SPARE);
+	__u64 data = dmr_copy_sectors(&l);
+	struct dmr_table t;
+	unsigned int i;
+
+	(void)state;
+	dmr_table_init(&t, uuid_a, 1, 1);
+	for (i = 0; i < 4; i++)
+		assert_true(dmr_table_insert(&t, 100 + i, data + i, 1,
+					     i == 1 || i == 2 ? DMR_ENTRY_NO_DATA : 0));
+	assert_int_equal(le32_to_cpu(t.header.count), 4);
+	dmr_seal(&t);
+	assert_int_equal(dmr_table_check(&t, &s, 1), DMR_OK);
+	assert_true(dmr_table_replace(&t, 101, data + 1, 1, 0));
+	assert_int_equal(le32_to_cpu(t.header.count), 4);
+	assert_int_equal(t.entry[1].flags, 0);
+	assert_int_equal(le32_to_cpu(t.entry[2].flags), DMR_ENTRY_NO_DATA);
+	/* one that had data can lose it, and no entry with data joins one without */
+	assert_true(dmr_table_replace(&t, 101, data + 1, 1, DMR_ENTRY_NO_DATA));
+	assert_true(dmr_table_insert(&t, 103 + 1, data + 4, 1, 0));
+	assert_int_equal(le32_to_cpu(t.header.count), 4);
+	assert_entry(&t, 3, 103, data + 3, 2);
+	/* what is larger than a block */
+	t.entry[3].flags = cpu_to_le32(DMR_ENTRY_NO_DATA);
+	dmr_seal(&t);
+	assert_int_equal(dmr_table_check(&t, &s, 1), DMR_BAD_FLAGS);
 }
 
 static void replace_full(void **state)
@@ -706,19 +740,19 @@ static void replace_full(void **state)
 	(void)state;
 	dmr_table_init(&t, uuid_a, 1, 1);
 	for (i = 0; i < DMR_BLOCK_ENTRIES - 1; i++)
-		assert_true(dmr_table_insert(&t, i * 32, 5000 + i * 32, 24));
+		assert_true(dmr_table_insert(&t, i * 32, 5000 + i * 32, 24, 0));
 	/* Room for one more entry, not for two. */
 	before = t;
-	assert_false(dmr_table_replace(&t, 8, 90000, 8));
+	assert_false(dmr_table_replace(&t, 8, 90000, 8, 0));
 	assert_memory_equal(&t, &before, sizeof(t));
-	assert_true(dmr_table_replace(&t, 0, 90000, 8));
+	assert_true(dmr_table_replace(&t, 0, 90000, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), DMR_BLOCK_ENTRIES);
 	before = t;
-	assert_false(dmr_table_replace(&t, 32, 90008, 8));
+	assert_false(dmr_table_replace(&t, 32, 90008, 8, 0));
 	assert_memory_equal(&t, &before, sizeof(t));
 	/* A whole entry takes no room, also the last one. */
-	assert_true(dmr_table_replace(&t, 0, 91000, 8));
-	assert_true(dmr_table_replace(&t, 166 * 32, 91008, 24));
+	assert_true(dmr_table_replace(&t, 0, 91000, 8, 0));
+	assert_true(dmr_table_replace(&t, 166 * 32, 91008, 24, 0));
 	assert_entry(&t, 0, 0, 91000, 8);
 	assert_entry(&t, DMR_BLOCK_ENTRIES - 1, 166 * 32, 91008, 24);
 }
@@ -731,13 +765,13 @@ static void insert_full(void **state)
 	(void)state;
 	dmr_table_init(&t, uuid_a, 1, 1);
 	for (i = DMR_BLOCK_ENTRIES; i > 0; i--)
-		assert_true(dmr_table_insert(&t, i * 16, 1000 + i * 16, 8));
+		assert_true(dmr_table_insert(&t, i * 16, 1000 + i * 16, 8, 0));
 	before = t;
-	assert_false(dmr_table_insert(&t, 8, 9000, 8));
-	assert_false(dmr_table_insert(&t, 1 << 20, 9000, 8));
+	assert_false(dmr_table_insert(&t, 8, 9000, 8, 0));
+	assert_false(dmr_table_insert(&t, 1 << 20, 9000, 8, 0));
 	assert_memory_equal(&t, &before, sizeof(t));
 	/* What joins takes no room. */
-	assert_true(dmr_table_insert(&t, 24, 1024, 8));
+	assert_true(dmr_table_insert(&t, 24, 1024, 8, 0));
 	assert_int_equal(le32_to_cpu(t.header.count), DMR_BLOCK_ENTRIES);
 	assert_int_equal(le32_to_cpu(t.entry[0].sectors), 16);
 }
@@ -920,7 +954,7 @@ static void run_ballot(const struct ballot *b, const int order[DMR_COPIES])
 		dmr_table_init(&t, uuid_a, 1, instance->generation);
 		t.header.previous = cpu_to_le64(instance->previous);
 		if (instance->variant)
-			dmr_table_insert(&t, 0, 400, 8);
+			dmr_table_insert(&t, 0, 400, 8, 0);
 		dmr_seal(&t);
 		assert_int_equal(dmr_table_check(&t, &s, 1), DMR_OK);
 		if (dmr_vote_add(&v, &s, order[i], &t))
@@ -1052,7 +1086,7 @@ static enum dmr_fault verdict_with_behind(const __u8 *uuid, __u64 generation, __
 	dmr_data_run(&l, 0, &place);
 	dmr_table_init(&t, uuid, blocks + 1, generation);
 	for (i = 0; i < entries; i++)
-		assert_true(dmr_table_insert(&t, 16 * i, place + 16 * i, 8));
+		assert_true(dmr_table_insert(&t, 16 * i, place + 16 * i, 8, 0));
 	dmr_seal(&t);
 	t.checksum ^= cpu_to_le64(torn);
 
@@ -1115,6 +1149,7 @@ int main(void)
 		cmocka_unit_test(insert_sorted),
 		cmocka_unit_test(insert_joins),
 		cmocka_unit_test(replace_cuts),
+		cmocka_unit_test(no_data),
 		cmocka_unit_test(replace_full),
 		cmocka_unit_test(insert_full),
 		cmocka_unit_test(election),

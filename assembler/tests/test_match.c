@@ -327,6 +327,14 @@ static void lose_metadata(struct machine *m, struct device *main, struct found_s
 	spare->reason = DMR_LOST;
 }
 
+static void fill(struct machine *m, struct device *main, struct found_spare *spare)
+{
+	(void)main;
+	(void)spare;
+	m->super[0].state = cpu_to_le32(DMR_STATE_INCOMING);
+	m->super[0].peer_uuid[0] = 1;
+}
+
 static void supersede(struct machine *m, struct device *main, struct found_spare *spare)
 {
 	(void)main;
@@ -368,6 +376,7 @@ static void test_one_change(void **state)
 		{"metadata lost", lose_metadata, DECIDE_DAMAGED, DECIDE_DAMAGED},
 		{"spare in other use", reuse_spare, DECIDE_CONFLICT, DECIDE_ACTIVATE},
 		{"spare superseded", supersede, DECIDE_SKIP, DECIDE_SKIP},
+		{"spare being filled", fill, DECIDE_SKIP, DECIDE_SKIP},
 		{"blocks too large", large_blocks, DECIDE_MISSING, DECIDE_MISSING},
 	};
 
@@ -542,6 +551,45 @@ static void test_two_spares_of_one_set(void **state)
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
 }
 
+/* A set that was moving from one spare to another when the power went. */
+static void test_a_migration_that_was_cut(void **state)
+{
+	struct machine *m = *state;
+	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	struct dmr_super *old = &m->super[0], *new = &m->super[1];
+
+	add_spare(m, "sdc", uuid_a, main);
+	add_spare(m, "sdd", uuid_a, main);
+	old->spare_uuid[0] = 1;
+	new->spare_uuid[0] = 2;
+	old->state = cpu_to_le32(DMR_STATE_MIGRATING);
+	old->peer_uuid[0] = 2;
+	new->state = cpu_to_le32(DMR_STATE_INCOMING);
+	new->peer_uuid[0] = 1;
+	new->header.generation = cpu_to_le64(8);
+	/* the old one doesn't say that it was replaced, so it was not */
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
+	assert_non_null(strstr(m->decision[1].reason, "was being filled from /dev/sdc"));
+	/* it does */
+	old->state = cpu_to_le32(DMR_STATE_SUPERSEDED);
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
+	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+	/* but speaks of another */
+	old->peer_uuid[0] = 3;
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
+	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
+	/* an old one that could not be written any more: the new one is the newer */
+	old->state = cpu_to_le32(DMR_STATE_MIGRATING);
+	new->state = cpu_to_le32(DMR_STATE_CLEAN);
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
+	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+}
+
 /* Of two spares one is lost: the other counts only if its hardware says that it is the set's own. */
 static void test_one_of_two_spares_is_lost(void **state)
 {
@@ -640,6 +688,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_spare_tags, start, end),
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
 		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
+		cmocka_unit_test_setup_teardown(test_a_migration_that_was_cut, start, end),
 		cmocka_unit_test_setup_teardown(test_one_of_two_spares_is_lost, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_for_one_main, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_of_one_name, start, end),

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A spare that is to take the place of the one in use: it is opened, formatted and handed to the
+ * worker, or closed again if it never takes it.
+ */
+#include <linux/bitmap.h>
+#include <linux/blkdev.h>
+#include <linux/slab.h>
+#include <linux/uuid.h>
+
+#include "target.h"
+
+/* What the layers above were told of the set can't be taken back. NULL: it need not be. */
+static const char *exceed_limits(struct dmr_target *t, struct block_device *spare)
+{
+	struct block_device *self = dm_disk(dm_table_get_md(t->ti->table))->part0;
+
+	if (bdev_stable_writes(spare) && !bdev_stable_writes(self))
+		return "needs stable pages";
+	if (bdev_dma_alignment(spare) > bdev_dma_alignment(self))
+		return "needs memory aligned otherwise";
+	return NULL;
+}
+
+static int check(struct dmr_target *t, struct block_device *spare)
+{
+	const char *reason = dmr_spare_refuse(t, spare);
+
+	if (!reason && dmr_overlap(dmr_spare(t)->dev->bdev, spare))
+		reason = "It overlaps the spare in use";
+	if (!reason && bdev_read_only(spare))
+		reason = "It is read-only";
+	if (!reason)
+		reason = exceed_limits(t, spare);
+	if (!reason)
+		return 0;
+	DMERR("%pg: cannot become the spare: %s", spare, reason);
+	return -EINVAL;
+}
+
+static int check_room(const struct dmr_store *new, const struct dmr_store *old)
+{
+	const u64 room = dmr_data_sectors(&new->layout), used = READ_ONCE(old->remapped);
+	const u64 entries = (u64) new->layout.table_capacity *DMR_BLOCK_ENTRIES;
+
+	if (used <= room && READ_ONCE(old->extents) <= entries)
+		return 0;
+	DMERR("%pg: too small: has %llu sectors for %llu extents, and the set uses %llu for %llu",
+	      new->bdev, room, entries, used, READ_ONCE(old->extents));
+	return -ENOSPC;
+}
+
+/*
+ * What an attempt that was cut short, or dmremap, has left there stands: who the device is, and
+ * generations that have been used. -EEXIST if it is more than that.
+ */
+static int adopt(const struct dmr_super *found, struct dmr_new *n, struct dmr_identity *identity)
+{
+	if (le32_to_cpu(found->state) != DMR_STATE_INCOMING)
+		return -EEXIST;
+	memcpy((void *)n->spare_uuid, found->spare_uuid, DMR_UUID_SIZE);
+	*identity = found->spare;
+	/* One more than the next: see dmr_store_load(). */
+	n->generation = le64_to_cpu(found->header.generation) + 2;
+	return 0;
+}
+
+/* Make it an empty set of ours that nobody uses yet. */
+static int format(struct dmr_target *t, struct dmr_store *s)
+{
+	/* Of these fields none changes. */
+	const struct dmr_super *ours = dmr_spare(t)->store.super;
+	struct dmr_identity identity = { .sectors = cpu_to_le64(bdev_nr_sectors(s->bdev)) };
+	u8 spare_uuid[DMR_UUID_SIZE];
+	struct dmr_new n = {
+		.uuid = ours->header.uuid,
+		.spare_uuid = spare_uuid,
+		.name = ours->name,
+		.length = le64_to_cpu(ours->length),
+		.main_block = le32_to_cpu(ours->main_block),
+		.spare_block = bdev_logical_block_size(s->bdev),
+		.created = le64_to_cpu(ours->created),
+		.generation = 1,
+	};
+	int r = dmr_store_identify(s, ours->header.uuid);
+
+	generate_random_uuid(spare_uuid);
+	if (r == 1)
+		r = dmr_store_check_blank(s);
+	else if (!r)
+		r = adopt(s->super, &n, &identity);
+	if (!r)
+		r = check_room(s, &dmr_spare(t)->store);
+	if (r)
+		return r;
+	dmr_super_init(s->super, &s->layout, &n);
+	s->super->state = cpu_to_le32(DMR_STATE_INCOMING);
+	memcpy(s->super->peer_uuid, ours->spare_uuid, DMR_UUID_SIZE);
+	s->super->main = ours->main;
+	s->super->spare = identity;
+	dmr_seal(s->super);
+	return dmr_store_format(s);
+}
+
+static void begin(struct dmr_target *t, struct dmr_spare *to)
+{
+	struct dmr_migration *m = &t->migration;
+
+	m->cancelled = false;
+	m->marked = false;
+	m->sector = 0;
+	m->end = 0;
+	m->singly = 0;
+	m->copied = 0;
+	m->passes = 0;
+	bitmap_fill(m->dirty, to->extents.regions);
+	spin_lock_irq(&t->scrub.lock);
+	m->failed = 0;
+	WRITE_ONCE(m->to, to);
+	spin_unlock_irq(&t->scrub.lock);
+	DMINFO("%s: moving from %pg to %pg", dmr_set_name(&to->store), dmr_spare(t)->dev->bdev,
+	       to->dev->bdev);
+	dmr_scrub_kick(t);
+}
+
+static int prepare(struct dmr_target *t, struct dmr_spare *to)
+{
+	int r = dmr_spare_init(t, to);
+
+	if (!r)
+		r = format(t, &to->store);
+	if (r)
+		DMERR("%pg: cannot become the spare (%d)", to->dev->bdev, r);
+	return r;
+}
+
+int dmr_migrate(struct dmr_target *t, const char *path)
+{
+	struct dmr_spare *to;
+	int r;
+
+	if (dmr_spare(t)->store.read_only)
+		return -EROFS;
+	r = dmr_spare_open(t, path, &to);
+	if (r) {
+		DMERR("migrate %s: cannot open it (%d)", path, r);
+		return r;
+	}
+	r = check(t, to->dev->bdev);
+	if (!r)
+		r = dmr_claim_incoming(t, to->dev->bdev);
+	if (r) {
+		dmr_spare_close(t, to);
+		return r;
+	}
+	r = prepare(t, to);
+	if (!r) {
+		begin(t, to);
+		return 0;
+	}
+	dmr_unclaim_incoming(t);
+	dmr_spare_close(t, to);
+	return r;
+}
+
+int dmr_migrate_cancel(struct dmr_target *t)
+{
+	int r = -ENODATA;
+
+	spin_lock_irq(&t->scrub.lock);
+	if (t->migration.to) {
+		WRITE_ONCE(t->migration.cancelled, true);
+		r = 0;
+	}
+	spin_unlock_irq(&t->scrub.lock);
+	dmr_scrub_kick(t);
+	return r;
+}
+
+/* The old spare is as it was before. */
+static int unmark(struct dmr_target *t, struct dmr_errand *e)
+{
+	static const u8 none[DMR_UUID_SIZE];
+	struct dmr_store *s = &t->spare->store;
+
+	if (le32_to_cpu(s->super->state) == DMR_STATE_MIGRATING)
+		dmr_store_set_state(s, DMR_STATE_CLEAN, none);
+	dmr_flush_distrust(t);
+	return 0;
+}
+
+int dmr_migrate_abandon(struct dmr_target *t, int error)
+{
+	struct dmr_migration *m = &t->migration;
+	struct dmr_spare *to = m->to;
+	int r = dmr_mover_do(t, unmark);
+
+	if (r)
+		return r;
+	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, error);
+	dmr_store_wipe(&to->store);
+	spin_lock_irq(&t->scrub.lock);
+	m->failed = to->dev->bdev->bd_dev;
+	m->error = error;
+	WRITE_ONCE(m->to, NULL);
+	spin_unlock_irq(&t->scrub.lock);
+	dmr_unclaim_incoming(t);
+	dmr_spare_close(t, to);
+	dm_table_event(t->ti->table);
+	return 0;
+}
+
+void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p)
+{
+	struct dmr_migration *m = &t->migration;
+
+	memset(p, 0, sizeof(*p));
+	spin_lock_irq(&t->scrub.lock);
+	if (m->to) {
+		p->to = m->to->dev->bdev->bd_dev;
+		p->done = READ_ONCE(m->to->store.remapped);
+		p->all = READ_ONCE(dmr_spare(t)->store.remapped);
+	}
+	p->failed = m->failed;
+	p->error = m->error;
+	spin_unlock_irq(&t->scrub.lock);
+}
+
+int dmr_migrate_init(struct dmr_target *t)
+{
+	t->migration.dirty = bitmap_zalloc(t->spare->extents.regions, GFP_KERNEL);
+	return t->migration.dirty ? 0 : -ENOMEM;
+}
+
+void dmr_migrate_exit(struct dmr_target *t)
+{
+	dmr_close_replaced(t);
+	if (t->migration.to)
+		dmr_spare_close(t, t->migration.to);
+	bitmap_free(t->migration.dirty);
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From one spare to the other, at one instant.
+ *
+ *   all writes wait, those in flight end
+ *   what is left is copied, the new spare is flushed, its table committed
+ *   old superblocks: superseded        from here on the new spare is the truth,
+ *   new superblocks: clean             and says so itself
+ *   the map leads to the new spare, and writes go on
+ *
+ * After a crash between the last two dmremap, which sees both spares, does the second. Nothing was
+ * acknowledged between them. Where the old spare can't be written, which may be why the set moves,
+ * the new one comes first: it then says that it has taken over, in a later generation.
+ */
+#include <linux/jiffies.h>
+#include <linux/slab.h>
+
+#include "target.h"
+
+/* How long writes wait at most; longer with each attempt, so that one succeeds. */
+#define PATIENCE (HZ / 2)
+#define LONGEST  6 /* doublings of that */
+
+static int copy_rest(struct dmr_target *t)
+{
+	struct dmr_migration *m = &t->migration;
+	const unsigned long until = jiffies + (PATIENCE << min_t(int, m->passes, LONGEST));
+	int r = 0;
+
+	m->sector = 0;
+	m->end = 0;
+	while (!r && (m->sector < m->end || dmr_migrate_region(t))) {
+		if (READ_ONCE(t->mover.stopped) || READ_ONCE(m->cancelled) ||
+		    time_after(jiffies, until)) {
+			set_bit(m->sector >> t->spare->extents.shift, m->dirty);
+			return -EAGAIN;
+		}
+		r = dmr_migrate_extent(t, t->mover.page);
+	}
+	return r;
+}
+
+static int complete_new(struct dmr_target *t)
+{
+	struct dmr_spare *to = t->migration.to;
+	int r = copy_rest(t);
+
+	if (r)
+		return r;
+	dmr_keep_pending(t, &to->extents);
+	r = dmr_store_flush(&to->store);
+	return r ? r : dmr_store_commit(&to->store);
+}
+
+/* What a superblock remembers over the years. */
+static void inherit(struct dmr_super *new, const struct dmr_super *old)
+{
+	new->repairs = old->repairs;
+	new->scrubs = old->scrubs;
+	new->last_repair = old->last_repair;
+}
+
+/*
+ * The new spare could not be made the truth, or not for sure: then the old one has to have a later
+ * generation than whatever is there. If it can't get one, nobody knows which of the two the next
+ * activation will find.
+ */
+static int go_back(struct dmr_target *t, struct dmr_store *old, const struct dmr_store *new,
+		   int error)
+{
+	static const u8 none[DMR_UUID_SIZE];
+
+	old->generation = max(old->generation, new->generation);
+	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, none))
+		return error;
+	DMERR("%s: neither %pg nor %pg can be written: no write is safe any more",
+	      dmr_set_name(old), old->bdev, new->bdev);
+	WRITE_ONCE(old->failed, true);
+	return -EUCLEAN;
+}
+
+static int change_truth(struct dmr_target *t)
+{
+	struct dmr_store *old = &t->spare->store, *new = &t->migration.to->store;
+	bool marked = dmr_store_writable(old) &&
+		      !dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
+	int r;
+
+	inherit(new->super, old->super);
+	new->generation = max(new->generation, old->generation);
+	r = dmr_store_set_state(new, DMR_STATE_CLEAN, old->super->spare_uuid);
+	if (r)
+		return go_back(t, old, new, r);
+	if (!marked)
+		marked = !dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
+	if (!marked)
+		DMWARN("%s: %pg could not be marked as superseded: do not leave it in this machine",
+		       dmr_set_name(new), old->bdev);
+	return 0;
+}
+
+static void use_new(struct dmr_target *t)
+{
+	struct dmr_spare *old = t->spare, *new = t->migration.to;
+
+	DMINFO("%s: moved from %pg to %pg", dmr_set_name(&new->store), old->dev->bdev,
+	       new->dev->bdev);
+	new->store.flush_failed = false; /* of what nobody had been told of */
+	spin_lock_irq(&t->scrub.lock);
+	t->migration.to = NULL;
+	spin_unlock_irq(&t->scrub.lock);
+	/* Pairs with dmr_spare(): whoever finds it finds it as it is now. */
+	smp_store_release(&t->spare, new);
+	/* It may be read still, by what was sent before. */
+	old->replaced = t->replaced;
+	t->replaced = old;
+	dmr_params_adapt(t);
+	dmr_backoff_forget(t);
+	WRITE_ONCE(t->guard.no_place, false);
+	WRITE_ONCE(t->scrub.left_unreadable, 0);
+	dm_table_event(t->ti->table);
+}
+
+static int take_over(struct dmr_target *t)
+{
+	int r = complete_new(t);
+
+	if (!r)
+		r = change_truth(t);
+	if (!r)
+		use_new(t);
+	return r;
+}
+
+int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
+{
+	struct dmr_range *all = kmalloc(sizeof(*all), GFP_NOIO);
+	int r;
+
+	if (!all)
+		return -ENOMEM;
+	all->start = 0;
+	all->end = t->ti->len;
+	dmr_hold(t, all);
+	dmr_drain_writers(t);
+	r = take_over(t);
+	dmr_flush_distrust(t);
+	if (r == -EUCLEAN) /* no write may succeed any more */
+		return r;
+	dmr_release(all, 1);
+	kfree(all);
+	/* What a failed commit left open is settled: the new table does not have it. */
+	if (!r)
+		dmr_forget_refused(t);
+	return r;
+}
+
+void dmr_close_replaced(struct dmr_target *t)
+{
+	while (t->replaced) {
+		struct dmr_spare *s = t->replaced;
+
+		t->replaced = s->replaced;
+		dmr_spare_close(t, s);
+	}
+}
