@@ -254,6 +254,24 @@ static void decide_on_lost(const struct match_input *in, struct decision *d)
 		       path, dmr_fault_text(d->spare->reason), path);
 }
 
+/* True if @s is the spare that was named for the set, or the one named says that @s took its place. */
+static bool is_spare_named(const struct match_input *in, const struct found_spare *s,
+			   const struct named_set *set)
+{
+	if (tags_match(&set->spare, s->device))
+		return true;
+	for (size_t i = 0; i < in->spare_count; i++) {
+		const struct found_spare *old = &in->spares[i];
+
+		if (s->super && in_state(old, DMR_STATE_SUPERSEDED) &&
+		    !uuid_compare(old->uuid, s->uuid) &&
+		    !uuid_compare(old->super->peer_uuid, s->super->spare_uuid) &&
+		    tags_match(&set->spare, old->device))
+			return true;
+	}
+	return false;
+}
+
 static void decide_on_incoming(const struct match_input *in, struct decision *d)
 {
 	const struct found_spare *peer = find_peer(in, d->spare);
@@ -293,7 +311,7 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 		       path, printable(d->spare->signature), path);
 	else if (d->spare->verdict == VERDICT_LOST)
 		decide_on_lost(in, d);
-	else if (set && set->spare.count && !tags_match(&set->spare, device))
+	else if (set && set->spare.count && !is_spare_named(in, d->spare, set))
 		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
 		       path);
 	else if (*device->in_use)

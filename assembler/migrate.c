@@ -240,7 +240,10 @@ static int succeed(const struct request *r)
 
 static int fail(const struct request *r, const struct migration *m)
 {
-	if (m->failed == r->new.dev && m->error == -ECANCELED)
+	if (m->failed != r->new.dev)
+		log_error("not moved: the table of %s was loaded anew meanwhile; try again",
+			  printable(r->set.name));
+	else if (m->error == -ECANCELED)
 		log_error("cancelled; the spare of %s is still %s", printable(r->set.name),
 			  printable(r->old.path));
 	else

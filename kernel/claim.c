@@ -9,8 +9,9 @@
 
 #include "target.h"
 
-static LIST_HEAD(live);
-static DEFINE_MUTEX(live_lock);
+/* All tables that there are, also those that wait to be resumed. */
+static LIST_HEAD(tables);
+static DEFINE_MUTEX(lock);
 
 bool dmr_overlap(struct block_device *a, struct block_device *b)
 {
@@ -30,28 +31,75 @@ static bool share_device(const struct dmr_target *a, const struct dmr_target *b)
 	       (b->incoming && uses(a, b->incoming));
 }
 
+static bool same_device(const struct dmr_target *a, const struct dmr_target *b)
+{
+	return dm_table_get_md(a->ti->table) == dm_table_get_md(b->ti->table);
+}
+
 /* A table that is about to take the place of another for the same device is no conflict. */
 static bool conflict(const struct dmr_target *a, const struct dmr_target *b)
 {
-	return dm_table_get_md(a->ti->table) != dm_table_get_md(b->ti->table) && share_device(a, b);
+	return b->live && !same_device(a, b) && share_device(a, b);
+}
+
+int dmr_table_add(struct dmr_target *t)
+{
+	const struct dmr_target *other;
+	int r = 0;
+
+	mutex_lock(&lock);
+	list_for_each_entry(other, &tables, tables)
+		if (same_device(other, t) && other->turning)
+			r = -EBUSY;
+	if (!r)
+		list_add(&t->tables, &tables);
+	mutex_unlock(&lock);
+	return r;
+}
+
+void dmr_table_del(struct dmr_target *t)
+{
+	mutex_lock(&lock);
+	list_del(&t->tables);
+	mutex_unlock(&lock);
+}
+
+bool dmr_turn_begin(struct dmr_target *t)
+{
+	const struct dmr_target *other;
+	bool alone = true;
+
+	mutex_lock(&lock);
+	list_for_each_entry(other, &tables, tables)
+		alone &= other == t || !same_device(other, t);
+	t->turning = alone;
+	mutex_unlock(&lock);
+	return alone;
+}
+
+void dmr_turn_end(struct dmr_target *t)
+{
+	mutex_lock(&lock);
+	t->turning = false;
+	mutex_unlock(&lock);
 }
 
 int dmr_claim(struct dmr_target *t)
 {
-	struct dmr_target *other;
+	const struct dmr_target *other;
 	int r = 0;
 
-	mutex_lock(&live_lock);
-	list_for_each_entry(other, &live, live)
+	mutex_lock(&lock);
+	list_for_each_entry(other, &tables, tables)
 		if (conflict(t, other))
 			r = -EBUSY;
-	if (!r && list_empty(&t->live)) {
-		list_for_each_entry(other, &live, live)
-			if (share_device(t, other)) /* the table before this one */
+	if (!r && !t->live) {
+		list_for_each_entry(other, &tables, tables)
+			if (other->live && share_device(t, other)) /* the table before this one */
 				dmr_flush_inherit(t, other);
-		list_add(&t->live, &live);
+		t->live = true;
 	}
-	mutex_unlock(&live_lock);
+	mutex_unlock(&lock);
 	if (r)
 		DMERR("%pg, %pg: in use by another set", t->main->bdev, t->spare->dev->bdev);
 	return r;
@@ -59,9 +107,9 @@ int dmr_claim(struct dmr_target *t)
 
 void dmr_unclaim(struct dmr_target *t)
 {
-	mutex_lock(&live_lock);
-	list_del_init(&t->live);
-	mutex_unlock(&live_lock);
+	mutex_lock(&lock);
+	t->live = false;
+	mutex_unlock(&lock);
 }
 
 int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev)
@@ -69,15 +117,15 @@ int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev)
 	const struct dmr_target *other;
 	int r = 0;
 
-	mutex_lock(&live_lock);
-	list_for_each_entry(other, &live, live)
-		if (other != t && uses(other, bdev))
+	mutex_lock(&lock);
+	list_for_each_entry(other, &tables, tables)
+		if (other->live && other != t && uses(other, bdev))
 			r = -EBUSY;
 	if (t->incoming)
 		r = -EBUSY;
 	if (!r)
 		t->incoming = bdev;
-	mutex_unlock(&live_lock);
+	mutex_unlock(&lock);
 	if (r)
 		DMERR("%pg: in use by a set, or another spare is being filled", bdev);
 	return r;
@@ -85,7 +133,7 @@ int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev)
 
 void dmr_unclaim_incoming(struct dmr_target *t)
 {
-	mutex_lock(&live_lock);
+	mutex_lock(&lock);
 	t->incoming = NULL;
-	mutex_unlock(&live_lock);
+	mutex_unlock(&lock);
 }

@@ -219,10 +219,16 @@ int dmr_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		return -ENOMEM;
 	}
 	t->ti = ti;
-	INIT_LIST_HEAD(&t->live);
 	INIT_LIST_HEAD(&t->holds);
+	r = dmr_table_add(t);
+	if (r) {
+		ti->error = "The device is just turning to another spare";
+		kfree(t);
+		return r;
+	}
 	r = target_init(t, argc, argv);
 	if (r) {
+		dmr_table_del(t);
 		target_free(t);
 		return r;
 	}
@@ -239,6 +245,6 @@ int dmr_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 
 void dmr_dtr(struct dm_target *ti)
 {
-	dmr_unclaim(ti->private);
+	dmr_table_del(ti->private);
 	target_free(ti->private);
 }

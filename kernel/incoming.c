@@ -116,7 +116,7 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	bitmap_fill(m->dirty, to->extents.regions);
 	spin_lock_irq(&t->scrub.lock);
 	m->failed = 0;
-	WRITE_ONCE(m->to, to);
+	smp_store_release(&m->to, to); /* pairs with dmr_migrating() */
 	spin_unlock_irq(&t->scrub.lock);
 	DMINFO("%s: moving from %pg to %pg", dmr_set_name(&to->store), dmr_spare(t)->dev->bdev,
 	       to->dev->bdev);
@@ -198,7 +198,8 @@ int dmr_migrate_abandon(struct dmr_target *t, int error)
 	if (r)
 		return r;
 	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, error);
-	dmr_store_wipe(&to->store);
+	if (error != -EUCLEAN) /* else it may be the truth */
+		dmr_store_wipe(&to->store);
 	spin_lock_irq(&t->scrub.lock);
 	m->failed = to->dev->bdev->bd_dev;
 	m->error = error;

@@ -24,7 +24,7 @@ struct dmr_migration {
 	sector_t end; /* of the region at hand */
 	sector_t singly; /* blocks before this sector are read one by one */
 	u64 copied; /* sectors, in this pass over all regions */
-	unsigned int passes; /* so far: the later, the longer may writes have to wait in the end */
+	unsigned int passes; /* so far: the more, the longer writes may have to wait in the end */
 	dev_t failed; /* the last one that was given up; 0: it was not */
 	int error; /* and why */
 };
@@ -41,14 +41,14 @@ struct dmr_progress {
 /* incoming.c: how it begins, and ends without success. */
 
 /*
- * Begin to fill the device at @path. Whatever stands in the way is logged: -EROFS, -EBUSY (it is in
- * use, or another is being filled), -EINVAL, -EUCLEAN (there is something on it), -ENOSPC (it is too
- * small), -ENOMEM, or the I/O error.
+ * Begin to fill the device at @path. Whatever stands in the way is logged: -EROFS, -EBUSY (it is
+ * in use, or another is being filled), -EINVAL, -EUCLEAN (there is something on it), -EEXIST (that
+ * is a set), -ENOSPC (it is too small), -ENOMEM, or the I/O error.
  */
 int dmr_migrate(struct dmr_target *t, const char *path);
 /* Have the one that is under way end soon. -ENODATA if there is none. */
 int dmr_migrate_cancel(struct dmr_target *t);
-/* Forget the spare that is being filled, if any; @error is why. By the worker. -EBUSY: suspended. */
+/* Forget the spare that is being filled; @error is why. By the worker. -EBUSY while suspended. */
 int dmr_migrate_abandon(struct dmr_target *t, int error);
 void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p);
 /* -ENOMEM. */

@@ -131,7 +131,7 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 	struct dmr_extents fresh;
 	int r;
 
-	if (READ_ONCE(t->migration.to)) {
+	if (dmr_migrating(t)) {
 		DMERR("%s: %pg is being replaced: restore after that",
 		      dmr_set_name(&t->spare->store), t->spare->dev->bdev);
 		return -EBUSY;

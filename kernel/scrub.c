@@ -171,7 +171,7 @@ static void choose(struct dmr_target *t)
 		dmr_pass_begin(t, DMR_ALL_COPIES, DMR_ALL_COPIES);
 	} else if (due) {
 		dmr_pass_begin(t, due, due);
-	} else if (!c->running && !t->migration.to &&
+	} else if (!c->running && !dmr_migrating(t) &&
 		   (take_asked(c) || ktime_get_boottime_seconds() >= next_scrub(t))) {
 		begin_scrub(t);
 	}
@@ -199,7 +199,7 @@ static int step(struct dmr_target *t)
 		choose(t);
 	if (c->pass.copies)
 		return step_pass(t);
-	if (t->migration.to) {
+	if (dmr_migrating(t)) {
 		if (c->running)
 			stop_scrub(t); /* of a spare that is about to go */
 		return dmr_migrate_step(t);
@@ -227,7 +227,7 @@ static unsigned long pause(struct dmr_target *t)
 	struct dmr_scrub *c = &t->scrub;
 	time64_t next, now = ktime_get_boottime_seconds();
 
-	if (c->pass.copies || c->running || t->migration.to)
+	if (c->pass.copies || c->running || dmr_migrating(t))
 		return in_use(t) ? PAUSE : 1;
 	if (READ_ONCE(c->requests) != c->answered || READ_ONCE(c->asked))
 		return 0;
@@ -314,7 +314,7 @@ const char *dmr_scrub_text(const struct dmr_target *t)
 		return "scrub";
 	if (READ_ONCE(t->scrub.pass.copies))
 		return "repair";
-	return READ_ONCE(t->migration.to) ? "migrate" : "idle";
+	return dmr_migrating(t) ? "migrate" : "idle";
 }
 
 /* Many sets that are activated together need not be scrubbed together. */

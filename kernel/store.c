@@ -240,26 +240,41 @@ static bool is_blank(const struct dmr_table *t)
  * Look at all that a format writes over: many filesystems leave the first block of a device alone,
  * and places further on are often empty. -EUCLEAN if it holds anything, or the I/O error.
  */
-int dmr_store_check_blank(struct dmr_store *s)
+static int check_run(struct dmr_store *s, struct dmr_look *l)
 {
-	u32 last = min_t(u32, DMR_TABLE_STEP + 1, s->layout.table_capacity);
-	unsigned int copy;
-	u32 index;
-	int r;
+	int r = dmr_blocks_read(s, l->copy, l->index, l->block, l->count);
+	u32 i;
 
-	for (copy = 0; copy < DMR_COPIES; copy++) {
-		for (index = 0; index <= last; index++) {
-			r = dmr_blocks_read(s, copy, index, (void **)&s->end, 1);
-			if (r)
-				return r;
-			if (is_blank(s->end))
-				continue;
-			DMERR("%pg: no set, and not empty at sector %llu: zero it first", s->bdev,
-			      dmr_block_sector(&s->layout, copy, index));
-			return -EUCLEAN;
-		}
+	if (r)
+		return r;
+	for (i = 0; i < l->count; i++) {
+		if (is_blank(l->block[i]))
+			continue;
+		DMERR("%pg: no set, and not empty at sector %llu: zero it first", s->bdev,
+		      dmr_block_sector(&s->layout, l->copy, l->index + i));
+		return -EUCLEAN;
 	}
 	return 0;
+}
+
+int dmr_store_check_blank(struct dmr_store *s)
+{
+	u32 end = min_t(u32, DMR_TABLE_STEP + 1, s->layout.table_capacity) + 1;
+	struct dmr_look *l = kzalloc(sizeof(*l), GFP_KERNEL);
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	r = dmr_look_init(l);
+	for (; l->copy < DMR_COPIES && !r; l->copy++) {
+		for (l->index = 0; l->index < end && !r; l->index += l->count) {
+			l->count = min_t(u32, DMR_LOOK_BLOCKS, end - l->index);
+			r = check_run(s, l);
+		}
+	}
+	dmr_look_exit(l);
+	kfree(l);
+	return r;
 }
 
 int dmr_store_format(struct dmr_store *s)

@@ -92,7 +92,10 @@ static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
  */
 int dmr_store_reserve(struct dmr_store *s);
 
-/* Enter a remap with flags DMR_ENTRY_* for the next commit, into the room that dmr_store_reserve() has made. */
+/*
+ * Enter a remap with flags DMR_ENTRY_* for the next commit, into the room that dmr_store_reserve()
+ * has made.
+ */
 void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags);
 
 /*

@@ -107,7 +107,7 @@ static void use_new(struct dmr_target *t)
 	       new->dev->bdev);
 	new->store.flush_failed = false; /* of what nobody had been told of */
 	spin_lock_irq(&t->scrub.lock);
-	t->migration.to = NULL;
+	WRITE_ONCE(t->migration.to, NULL);
 	spin_unlock_irq(&t->scrub.lock);
 	/* Pairs with dmr_spare(): whoever finds it finds it as it is now. */
 	smp_store_release(&t->spare, new);
@@ -134,16 +134,23 @@ static int take_over(struct dmr_target *t)
 
 int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
 {
-	struct dmr_range *all = kmalloc(sizeof(*all), GFP_NOIO);
+	struct dmr_range *all;
 	int r;
 
-	if (!all)
+	/* A table that has been loaded for the old spare could not be resumed any more. */
+	if (!dmr_turn_begin(t))
+		return -EAGAIN;
+	all = kmalloc(sizeof(*all), GFP_NOIO);
+	if (!all) {
+		dmr_turn_end(t);
 		return -ENOMEM;
+	}
 	all->start = 0;
 	all->end = t->ti->len;
 	dmr_hold(t, all);
 	dmr_drain_writers(t);
 	r = take_over(t);
+	dmr_turn_end(t);
 	dmr_flush_distrust(t);
 	if (r == -EUCLEAN) /* no write may succeed any more */
 		return r;

@@ -183,7 +183,9 @@ struct dmr_spare {
 
 struct dmr_target {
 	struct dm_target *ti;
-	struct list_head live; /* of claim.c */
+	struct list_head tables; /* of claim.c */
+	bool live; /* by claim.c: keeps its devices from being in another set */
+	bool turning; /* by claim.c: to another spare, so no other table may be made */
 	struct block_device *incoming; /* by claim.c: the spare that is being filled, or NULL */
 	struct dm_dev *main;
 	struct dmr_spare *spare; /* changed by the mover: see dmr_spare() */
@@ -217,9 +219,15 @@ static inline struct dmr_spare *dmr_spare(const struct dmr_target *t)
 	return READ_ONCE(t->spare);
 }
 
+/* True if another spare is being filled. Pairs with the release that makes it known. */
+static inline bool dmr_migrating(const struct dmr_target *t)
+{
+	return smp_load_acquire(&t->migration.to);
+}
+
 /* The device that @place is on, which was looked up in the map of @s. */
-static inline struct block_device *
-dmr_holder(const struct dmr_target *t, const struct dmr_spare *s, const struct dmr_place *place)
+static inline struct block_device *dmr_holder(const struct dmr_target *t, const struct dmr_spare *s,
+					      const struct dmr_place *place)
 {
 	return place->on_spare ? s->dev->bdev : t->main->bdev;
 }
@@ -227,7 +235,7 @@ dmr_holder(const struct dmr_target *t, const struct dmr_spare *s, const struct d
 /* spare.c */
 
 /*
- * Open the device at @path. -ENOMEM, or the error. May be closed, and the rest may not be used, when
+ * Open the device at @path. -ENOMEM, or the error. May be closed, but not be used otherwise, when
  * dmr_spare_init() has not been called or has failed: -ENOMEM, -EINVAL: too small.
  */
 int dmr_spare_open(struct dmr_target *t, const char *path, struct dmr_spare **result);
@@ -264,6 +272,15 @@ bool dmr_is_moot(const struct dmr_spare *s, const struct bio *bio, bool on_spare
 
 /* True if they share sectors. */
 bool dmr_overlap(struct block_device *a, struct block_device *b);
+/* From the constructor to the destructor. -EBUSY: see dmr_turn_begin(). */
+int dmr_table_add(struct dmr_target *t);
+void dmr_table_del(struct dmr_target *t);
+/*
+ * Refuse other tables for the device until dmr_turn_end(). False, and none is refused, if one waits
+ * to be resumed already: it was made for what is to change.
+ */
+bool dmr_turn_begin(struct dmr_target *t);
+void dmr_turn_end(struct dmr_target *t);
 /* Keep the devices from being in another set, until dmr_unclaim(). -EBUSY: one is. Sleeps. */
 int dmr_claim(struct dmr_target *t);
 void dmr_unclaim(struct dmr_target *t);
@@ -563,7 +580,7 @@ void dmr_report(struct dmr_target *t);
 
 /* param.c */
 
-/* What nobody has chosen; and what of that depends on the size of the spare, which is another now. */
+/* What nobody has chosen; and what of that goes by the size of the spare, which is another now. */
 void dmr_params_default(struct dmr_target *t);
 void dmr_params_adapt(struct dmr_target *t);
 /* -EINVAL: no such parameter, or no number. */
@@ -585,7 +602,7 @@ int dmr_message(struct dm_target *ti, unsigned int argc, char **argv, char *resu
 /* What is on the spare of a sector, or where it is, has changed. After that; in any context. */
 static inline void dmr_note_change(struct dmr_target *t, sector_t sector)
 {
-	if (likely(!READ_ONCE(t->migration.to)))
+	if (likely(!dmr_migrating(t)))
 		return;
 	smp_mb__before_atomic(); /* pairs with dmr_migrate_region() */
 	set_bit(sector >> dmr_spare(t)->extents.shift, t->migration.dirty);

@@ -234,6 +234,42 @@ def test_interruptions_at_every_point_of_mending(boot, new_disk, seed, work):
     assert summary(outcomes) > POINTS / 3
 
 
+MIGRATION = ("dmsetup message r0 0 migrate {new} && "
+             "while dmsetup status r0 | grep -q ' migrate '; do usleep 10000; done")
+
+
+def test_interruptions_at_every_point_of_a_migration(boot, new_disk, seed):
+    """It goes on after a suspend, and after a removal the old spare is as it was."""
+    random = Random(seed)
+    main, old, new = new_disk("8M"), new_disk("64M"), new_disk("64M")
+    vm = boot(main, old, new)
+    sectors.write(main, range(0, REGION, 64), unit=64, depth=64)
+    outcomes = []
+    with slow(vm, "main", main) as slow_main, slow(vm, "a", old) as a, slow(vm, "b", new) as b:
+        used, blank = (a, old), (b, new)
+        with Remap(vm, slow_main, a) as dev:
+            dev.message(f"remap 0 {REGION // 4}")
+        for _ in range(POINTS):
+            how, delay = random.choice(INTERRUPTIONS), random.uniform(0, LONGEST)
+            if how.name == "remove":
+                how = how._replace(after="")
+            with Remap(vm, slow_main, used[0], finish=False) as dev:
+                outcomes.append(interrupt(dev, [slow_main, a, b],
+                                          MIGRATION.format(new=blank[0].dev), delay, how,
+                                          f"{how.name} {delay:.3f} s into a migration",
+                                          counted=READS_AND_FLUSHES))
+                outcomes[-1].ended_or_busy()
+            vm.run("dmsetup remove r0", check=how.name != "remove")
+            if examine(used[1].path)["state"] == "superseded":
+                used, blank = blank, used
+            vm.run(f"dd if=/dev/zero of={blank[0].dev} bs=1M oflag=direct 2> /dev/null || true")
+            with Remap(vm, slow_main, used[0]) as dev:
+                assert dev.status().remapped == REGION // 4
+                assert not sectors.read(dev, range(0, REGION, 64), unit=64)
+            assert examine(used[1].path)["state"] == "clean"
+    assert summary(outcomes) > POINTS / 3
+
+
 def test_a_disk_vanishes_at_every_point_of_a_move(boot, new_disk, seed):
     random = Random(seed)
     main, spare = new_disk(f"{UNPLUGS}M"), new_disk("64M")

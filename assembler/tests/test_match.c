@@ -577,6 +577,11 @@ static void test_a_migration_that_was_cut(void **state)
 	decide(m);
 	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+	/* the config still names the old one */
+	name_set(m, uuid_a, "spare=path:/dev/sdc");
+	decide(m);
+	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+	policy_free(&m->policy);
 	/* but speaks of another */
 	old->peer_uuid[0] = 3;
 	decide(m);
