@@ -28,13 +28,12 @@ static void give_up(struct decision *d, struct outcome *o, enum decision_kind ki
 }
 
 /*
- * Mend the copies on the spare, and make it the set's own if it had taken over just before the system
- * went down; as it is now and not as it was when it was first read.
+ * Mend the copies on @device, as it is now and not as it was when it was first read. With @replaced it
+ * is made the set's own, see mend_copies(). Returns 0 if all five are whole then, or a negative errno.
  */
-static int mend_spare(const struct decision *d, struct outcome *o)
+static int mend_device(const struct device *device, const uint8_t *uuid,
+		       const struct dmr_super *replaced, struct outcome *o)
 {
-	const struct device *device = d->spare->device;
-	const bool finish = spare_incoming(d->spare);
 	struct mend_result r;
 	struct copies c;
 	unsigned int before;
@@ -43,13 +42,13 @@ static int mend_spare(const struct decision *d, struct outcome *o)
 	fd = device_open(device, true);
 	if (fd < 0)
 		return fd;
-	err = copies_read(&c, fd, device->sectors, d->uuid);
+	err = copies_read(&c, fd, device->sectors, uuid);
 	before = copies_valid(&c);
-	if (!err && (c.verdict == VERDICT_REPAIRABLE || finish)) {
-		err = mend_copies(&c, finish, time(NULL), &r);
+	if (!err && (c.verdict == VERDICT_REPAIRABLE || replaced)) {
+		err = mend_copies(&c, replaced, time(NULL), &r);
 		copies_free(&c);
 		if (!err)
-			err = copies_read(&c, fd, device->sectors, d->uuid);
+			err = copies_read(&c, fd, device->sectors, uuid);
 	}
 	if (!err) {
 		o->valid_copies = copies_valid(&c);
@@ -62,7 +61,22 @@ static int mend_spare(const struct decision *d, struct outcome *o)
 	return err;
 }
 
-/* After a migration whose last step is missing the spare can't be used, also to read, before that is done. */
+/* All copies of the spare that was replaced say so, or it could pass for the set's own one day. */
+static void retire(const struct decision *d)
+{
+	struct outcome ignored;
+	int err = mend_device(d->replaced->device, d->uuid, NULL, &ignored);
+
+	if (err)
+		log_error("%s: the spare that was replaced, %s, could not be marked in all of its "
+			  "copies (%s): do not leave it in this machine",
+			  d->name, printable(d->replaced->device->path), strerror(-err));
+}
+
+/*
+ * After a migration whose last step is missing the spare can't be used, also to read, before that is
+ * done. Its copies are mended with it, whatever the policy. Returns as mend().
+ */
 static bool finish(struct decision *d, const struct policy *policy, struct outcome *o)
 {
 	int err;
@@ -76,11 +90,17 @@ static bool finish(struct decision *d, const struct policy *policy, struct outco
 			"once without --read-only");
 		return false;
 	}
-	err = mend_spare(d, o);
-	/* if too few copies say so the kernel refuses it */
-	if (!err || o->valid_copies >= ENOUGH_COPIES)
+	retire(d);
+	o->valid_copies = 0;
+	err = mend_device(d->spare->device, d->uuid, d->replaced->super, o);
+	if (!err)
 		return true;
-	log_error("%s: finishing its move to this spare failed: %s", d->name, strerror(-err));
+	log_error("%s: finishing its move to this spare failed: %s; %u of 5 copies are whole",
+		  d->name, strerror(-err), o->valid_copies);
+	if (o->valid_copies >= ENOUGH_COPIES) {
+		o->status |= EXIT_UNDONE;
+		return true;
+	}
 	give_up(d, o, DECIDE_DAMAGED, EXIT_FAILED,
 		"its move to this spare could not be finished; 'dmremap examine' shows the spare");
 	return false;
@@ -91,7 +111,7 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 {
 	int err;
 
-	if (spare_incoming(d->spare))
+	if (d->replaced)
 		return finish(d, policy, o);
 	if (d->spare->verdict == VERDICT_CLEAN)
 		return true;
@@ -99,7 +119,7 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 	if (policy->dry_run || policy->read_only || !policy->repair ||
 	    dmr_super_read_only(d->spare->super))
 		return true;
-	err = mend_spare(d, o);
+	err = mend_device(d->spare->device, d->uuid, NULL, o);
 	if (!err) {
 		o->repair = REPAIR_DONE;
 		o->status |= EXIT_MENDED;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -17,9 +18,10 @@
 #include "log.h"
 #include "sysfs.h"
 
-#define TARGET      "remap"
-#define UUID_PREFIX "DMREMAP-"
-#define NODE_WAIT   10 /* seconds that udev is given to make a device node */
+#define TARGET       "remap"
+#define UUID_PREFIX  "DMREMAP-"
+#define RESUME_TRIES 3
+#define NODE_WAIT    10 /* seconds that udev is given to make a device node */
 
 /* libdevmapper's own words are details for us: what they mean is said by whoever asked. */
 static void dm_log(int level, const char *file, int line, int dm_errno, const char *format, ...)
@@ -435,24 +437,34 @@ int activate_migration(const char *name, struct migration *m)
 	return 0;
 }
 
+/* File systems need not be made to write all they have: the device is back at once. */
 static int change_state(const char *name, int type)
 {
 	struct dm_task *task = new_task(type, name);
 	int err = -ENOMEM;
 
-	if (!task)
-		return err;
-	err = run_task(task);
-	dm_task_destroy(task);
+	if (task && dm_task_skip_lockfs(task) && dm_task_no_flush(task))
+		err = run_task(task);
+	if (task)
+		dm_task_destroy(task);
 	return err;
 }
 
 int activate_settle(const char *name)
 {
-	int err = change_state(name, DM_DEVICE_SUSPEND);
-	int resumed = change_state(name, DM_DEVICE_RESUME);
+	int err;
 
-	return err ? err : resumed;
+	/* this program may be on the device that is suspended, and must not have to be read from it */
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		return -errno;
+	err = change_state(name, DM_DEVICE_SUSPEND);
+	for (int i = 0; !err && i < RESUME_TRIES; i++) {
+		if (!change_state(name, DM_DEVICE_RESUME))
+			break;
+		err = i + 1 == RESUME_TRIES ? -EIO : 0;
+	}
+	munlockall();
+	return err;
 }
 
 bool activate_parse_pending(const char *answer, struct ranges *pending)

@@ -135,6 +135,8 @@ static bool is_wanted(const struct match_input *in, const char *name, const uint
 	return false;
 }
 
+#define MAX_HOPS 8 /* spares that a set had one after the other and that are all still there */
+
 static bool in_state(const struct found_spare *s, enum dmr_state state)
 {
 	return s->super && le32_to_cpu(s->super->state) == state;
@@ -145,16 +147,25 @@ bool spare_incoming(const struct found_spare *spare)
 	return in_state(spare, DMR_STATE_INCOMING);
 }
 
-/* The spare that @s, which is incoming, was filled from; NULL if it is not there. */
-static const struct found_spare *find_peer(const struct match_input *in,
-					   const struct found_spare *s)
+/* True if @old says that @s took its place, or @s that it was to. */
+static bool is_successor(const struct found_spare *s, const struct found_spare *old)
+{
+	const struct dmr_super *mine = s->super, *theirs = old->super;
+
+	if (!mine || !theirs || uuid_compare(s->uuid, old->uuid))
+		return false;
+	if (in_state(old, DMR_STATE_SUPERSEDED))
+		return !uuid_compare(theirs->peer_uuid, mine->spare_uuid);
+	return !in_state(s, DMR_STATE_SUPERSEDED) && !uuid_is_null(mine->peer_uuid) &&
+	       !uuid_compare(mine->peer_uuid, theirs->spare_uuid);
+}
+
+const struct found_spare *spare_replaced(const struct match_input *in, const struct found_spare *s)
 {
 	for (size_t i = 0; i < in->spare_count; i++) {
-		const struct found_spare *peer = &in->spares[i];
-
-		if (peer->super && !uuid_compare(peer->uuid, s->uuid) &&
-		    !uuid_compare(peer->super->spare_uuid, s->super->peer_uuid))
-			return peer;
+		if (in_state(&in->spares[i], DMR_STATE_SUPERSEDED) &&
+		    is_successor(s, &in->spares[i]))
+			return &in->spares[i];
 	}
 	return NULL;
 }
@@ -162,15 +173,16 @@ static const struct found_spare *find_peer(const struct match_input *in,
 /* No spare of a set any more, or not yet: one that was being filled has to hear from the one before it. */
 static bool out_of_office(const struct match_input *in, const struct found_spare *s)
 {
-	const struct found_spare *peer;
+	return in_state(s, DMR_STATE_SUPERSEDED) || (spare_incoming(s) && !spare_replaced(in, s));
+}
 
-	if (in_state(s, DMR_STATE_SUPERSEDED))
-		return true;
-	if (!spare_incoming(s))
-		return false;
-	peer = find_peer(in, s);
-	return !peer || !in_state(peer, DMR_STATE_SUPERSEDED) ||
-	       uuid_compare(peer->super->peer_uuid, s->super->spare_uuid);
+/* Both claim to be it, and @new says that it took over from @old, which could not be told. */
+static bool took_over(const struct found_spare *new, const struct found_spare *old)
+{
+	return in_state(new, DMR_STATE_CLEAN) && !in_state(old, DMR_STATE_SUPERSEDED) &&
+	       is_successor(new, old) &&
+	       le64_to_cpu(new->super->header.generation) >
+		       le64_to_cpu(old->super->header.generation);
 }
 
 /*
@@ -199,6 +211,15 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			continue;
 		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
 				 &other);
+		if (took_over(d->spare, s) && evidence_strong(&me))
+			continue;
+		if (took_over(d->spare, s) || took_over(s, d->spare)) {
+			decide(d, evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
+			       "%s says that it took over from %s, which does not say so",
+			       took_over(s, d->spare) ? path : printable(d->spare->device->path),
+			       took_over(s, d->spare) ? printable(d->spare->device->path) : path);
+			return false;
+		}
 		if (evidence_strong(&other) && !evidence_strong(&me)) {
 			decide(d, DECIDE_SKIP, "%s is a copy; the set's own spare is %s",
 			       printable(d->spare->device->path), path);
@@ -229,7 +250,8 @@ static const struct found_spare *find_better(const struct match_input *in, const
 	for (size_t i = 0; i < in->spare_count; i++) {
 		const struct found_spare *s = &in->spares[i];
 
-		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST)
+		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST ||
+		    out_of_office(in, s))
 			continue;
 		evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device,
 				 &e);
@@ -254,19 +276,17 @@ static void decide_on_lost(const struct match_input *in, struct decision *d)
 		       path, dmr_fault_text(d->spare->reason), path);
 }
 
-/* True if @s is the spare that was named for the set, or the one named says that @s took its place. */
+/* True if @s is the spare that was named for the set, or took its place, by way of @hops others at most. */
 static bool is_spare_named(const struct match_input *in, const struct found_spare *s,
-			   const struct named_set *set)
+			   const struct named_set *set, size_t hops)
 {
 	if (tags_match(&set->spare, s->device))
 		return true;
-	for (size_t i = 0; i < in->spare_count; i++) {
+	for (size_t i = 0; hops && i < in->spare_count; i++) {
 		const struct found_spare *old = &in->spares[i];
 
-		if (s->super && in_state(old, DMR_STATE_SUPERSEDED) &&
-		    !uuid_compare(old->uuid, s->uuid) &&
-		    !uuid_compare(old->super->peer_uuid, s->super->spare_uuid) &&
-		    tags_match(&set->spare, old->device))
+		if (in_state(old, DMR_STATE_SUPERSEDED) && is_successor(s, old) &&
+		    is_spare_named(in, old, set, hops - 1))
 			return true;
 	}
 	return false;
@@ -274,18 +294,20 @@ static bool is_spare_named(const struct match_input *in, const struct found_spar
 
 static void decide_on_incoming(const struct match_input *in, struct decision *d)
 {
-	const struct found_spare *peer = find_peer(in, d->spare);
 	const char *path = printable(d->spare->device->path);
 
-	if (peer)
+	for (size_t i = 0; i < in->spare_count; i++) {
+		if (!is_successor(d->spare, &in->spares[i]))
+			continue;
 		decide(d, DECIDE_SKIP,
 		       "spare %s was being filled from %s, which is still the set's own", path,
-		       printable(peer->device->path));
-	else
-		decide(d, DECIDE_SKIP,
-		       "spare %s was being filled, and the one before it, which alone knows "
-		       "whether that ended, is not there",
-		       path);
+		       printable(in->spares[i].device->path));
+		return;
+	}
+	decide(d, DECIDE_SKIP,
+	       "spare %s was being filled, and the one before it, which alone knows whether that "
+	       "ended, is not there",
+	       path);
 }
 
 /* Reasons not to touch this spare that have nothing to do with its main. Returns true if it may go on. */
@@ -311,7 +333,7 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 		       path, printable(d->spare->signature), path);
 	else if (d->spare->verdict == VERDICT_LOST)
 		decide_on_lost(in, d);
-	else if (set && set->spare.count && !is_spare_named(in, d->spare, set))
+	else if (set && set->spare.count && !is_spare_named(in, d->spare, set, MAX_HOPS))
 		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
 		       path);
 	else if (*device->in_use)
@@ -481,6 +503,7 @@ int match_decide(const struct match_input *in, struct decision **decisions)
 
 		memset(d, 0, sizeof(*d));
 		d->spare = &in->spares[i];
+		d->replaced = spare_incoming(d->spare) ? spare_replaced(in, d->spare) : NULL;
 		uuid_copy(d->uuid, d->spare->uuid);
 		set_name(d, policy_find(in->policy, d->uuid), d->spare->super);
 		d->named = is_named(in, d->name, d->uuid);

@@ -53,6 +53,7 @@ struct decision {
 	bool named; /* by the user, the config or the command line */
 	bool needed; /* named, and no other decision on the set fulfils that */
 	const struct found_spare *spare; /* or NULL */
+	const struct found_spare *replaced; /* by .spare, which is incoming; or NULL */
 	const struct device *main; /* or NULL */
 	struct evidence evidence; /* for main */
 	char reason[512]; /* one sentence, printable */
@@ -66,6 +67,9 @@ int match_decide(const struct match_input *in, struct decision **decisions);
 
 /* The spare was being filled to take another one's place. */
 bool spare_incoming(const struct found_spare *spare);
+
+/* The spare that says that @s took its place; NULL if there is none. */
+const struct found_spare *spare_replaced(const struct match_input *in, const struct found_spare *s);
 
 /* "activate", "active", ... */
 const char *decision_text(enum decision_kind kind);

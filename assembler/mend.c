@@ -182,9 +182,19 @@ static unsigned int first_wave(const struct copies *c)
 	return mask;
 }
 
-static bool mendable(const struct copies *c, bool finish)
+static bool mendable(const struct copies *c, const struct dmr_super *replaced)
 {
-	return c->verdict == VERDICT_REPAIRABLE || (finish && c->verdict == VERDICT_CLEAN);
+	return c->verdict == VERDICT_REPAIRABLE || (replaced && c->verdict == VERDICT_CLEAN);
+}
+
+/* The next one, later than anything on either spare. */
+static uint64_t next_generation(const struct copies *c, const struct dmr_super *replaced)
+{
+	uint64_t newest = c->tally.newest;
+
+	if (replaced && le64_to_cpu(replaced->header.generation) > newest)
+		newest = le64_to_cpu(replaced->header.generation);
+	return newest + GENERATION_STEP;
 }
 
 static void count_repair(struct dmr_super *s, uint64_t now)
@@ -193,16 +203,18 @@ static void count_repair(struct dmr_super *s, uint64_t now)
 	s->last_repair = cpu_to_le64(now);
 }
 
-int mend_copies(struct copies *c, bool finish, uint64_t now, struct mend_result *r)
+int mend_copies(struct copies *c, const struct dmr_super *replaced, uint64_t now,
+		struct mend_result *r)
 {
 	struct dmr_super *s;
 	unsigned int wave, held;
 
 	memset(r, 0, sizeof(*r));
-	if (!mendable(c, finish) || copies_newer_format(c) || dmr_super_read_only(copies_super(c)))
+	if (!mendable(c, replaced) || copies_newer_format(c) ||
+	    dmr_super_read_only(copies_super(c)))
 		return -EROFS;
 	/* no reader takes generations from there on: the set would be lost */
-	if ((c->tally.newest + GENERATION_STEP) >> 62)
+	if (next_generation(c, replaced) >> 62)
 		return -EOVERFLOW;
 	s = blocks_alloc(1);
 	if (!s)
@@ -221,12 +233,12 @@ int mend_copies(struct copies *c, bool finish, uint64_t now, struct mend_result 
 
 	*s = *copies_super(c);
 	s->header.previous = s->header.generation;
-	s->header.generation = cpu_to_le64(c->tally.newest + GENERATION_STEP);
+	s->header.generation = cpu_to_le64(next_generation(c, replaced));
 	s->digest = cpu_to_le64(c->tally.adopted);
 	s->failed_copies = cpu_to_le32(r->failed);
 	if (c->verdict == VERDICT_REPAIRABLE)
 		count_repair(s, now);
-	if (finish)
+	if (replaced)
 		s->state = cpu_to_le32(DMR_STATE_CLEAN);
 	dmr_seal(s);
 

@@ -16,13 +16,14 @@ void mend_plan(const struct copies *c, struct mend_result *r);
 
 /*
  * Bring all copies of @c, whose verdict is VERDICT_REPAIRABLE and which was read through a descriptor open
- * for writing, to the winners' content. With @finish the spare, which may be VERDICT_CLEAN, was incoming
- * and is the set's own from then on. @now is in seconds since 1970. Returns 0 if at least
+ * for writing, to the winners' content. With @replaced, the superblock of the spare that this one took the
+ * place of, it may be VERDICT_CLEAN, and is the set's own from then on. @now is in seconds since 1970. Returns 0 if at least
  * one superblock says so afterwards (@r->failed tells which copies do not), or a negative errno:
  * -EROFS if features forbid writing, -EOVERFLOW if generations have run out, -EIO if nothing could be
  * committed. Read the copies again to see where they stand.
  */
-int mend_copies(struct copies *c, bool finish, uint64_t now, struct mend_result *r);
+int mend_copies(struct copies *c, const struct dmr_super *replaced, uint64_t now,
+		struct mend_result *r);
 
 /*
  * Write a new, empty set: wipe the five superblock places of @l, then all table blocks, then @super in

@@ -37,6 +37,7 @@ static const struct option options[] = {
 struct request {
 	struct active_set set;
 	struct device main, old, new;
+	struct ranges pending; /* before it began */
 	bool force;
 };
 
@@ -91,7 +92,7 @@ static int read_super(const struct device *spare, struct dmr_super *s)
 	return EXIT_FAILED;
 }
 
-/* An earlier move to this device was cut short: it holds what is needed. */
+/* An earlier move to this device ended early: it holds what is needed, and nothing was written over it. */
 static bool prepared(const struct device *new, const struct dmr_super *ours)
 {
 	int fd = device_open(new, false);
@@ -102,6 +103,8 @@ static bool prepared(const struct device *new, const struct dmr_super *ours)
 		return false;
 	if (!copies_read_super(&c, fd, new->sectors, ours->header.uuid) && copies_super(&c))
 		found = le32_to_cpu(copies_super(&c)->state) == DMR_STATE_INCOMING;
+	for (int k = 0; k < DMR_COPIES && found; k++)
+		found = c.fault[k] == DMR_OK;
 	copies_free(&c);
 	close(fd);
 	return found;
@@ -127,8 +130,10 @@ static int prepare(struct request *r)
 
 	if (!status)
 		status = spare_refuse(&r->new, printable(r->main.path), n.main_block, &layout);
-	if (status || prepared(&r->new, &ours))
+	if (status)
 		return status;
+	if (!r->force && prepared(&r->new, &ours))
+		return spare_refuse_content(&r->new, false);
 	uuid_generate(spare_uuid);
 	dmr_super_init(&s, &layout, &n);
 	s.state = cpu_to_le32(DMR_STATE_INCOMING);
@@ -194,19 +199,22 @@ static int follow(const struct request *r, struct migration *m)
 /* What is known to have been lost. Returns an exit status. */
 static int list_lost(const struct request *r)
 {
-	struct ranges pending = {0};
+	struct ranges pending, lost = {0};
 	char text[RANGE_TEXT];
 	int err = activate_pending(r->set.name, &pending);
 
+	if (!err)
+		err = ranges_without(&pending, &r->pending, &lost);
 	if (err)
 		log_error("cannot ask %s which sectors are unreadable: %s", printable(r->set.name),
 			  strerror(-err));
-	for (size_t i = 0; i < pending.count; i++)
-		log_error("cannot be read: %s", range_text(&pending.range[i], text));
-	if (pending.count)
+	for (size_t i = 0; i < lost.count; i++)
+		log_error("cannot be read: %s", range_text(&lost.range[i], text));
+	if (lost.count)
 		log_info("reading these fails until they are written");
-	err = err || pending.count ? EXIT_UNDONE : EXIT_FINE;
+	err = err || lost.count ? EXIT_UNDONE : EXIT_FINE;
 	ranges_free(&pending);
+	ranges_free(&lost);
 	return err;
 }
 
@@ -263,12 +271,18 @@ static int migrate(struct request *r)
 		return status;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	err = activate_migrate(r->set.name, r->new.dev);
+	err = activate_pending(r->set.name, &r->pending);
 	if (!err)
-		err = follow(r, &m);
+		err = activate_migrate(r->set.name, r->new.dev);
 	if (err) {
 		log_error("cannot move %s to %s: %s ('dmesg' says more)", printable(r->set.name),
 			  printable(r->new.path), strerror(-err));
+		return EXIT_FAILED;
+	}
+	err = follow(r, &m);
+	if (err) {
+		log_error("cannot ask %s how far it is: %s; it may go on moving",
+			  printable(r->set.name), strerror(-err));
 		return EXIT_FAILED;
 	}
 	if (activate_lookup(r->set.name, &now) && now.spare == r->new.dev)
@@ -310,5 +324,8 @@ int cmd_migrate(int argc, char **argv)
 		return cancel(&r);
 	if (!status)
 		status = read_members(&r, argv[optind + 1]);
-	return status ? status : migrate(&r);
+	if (!status)
+		status = migrate(&r);
+	ranges_free(&r.pending);
+	return status;
 }

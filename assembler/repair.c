@@ -29,7 +29,7 @@ static int mend(struct copies *c, const struct device *d)
 	int fd = c->fd;
 	int err;
 
-	err = mend_copies(c, false, time(NULL), &r);
+	err = mend_copies(c, NULL, time(NULL), &r);
 	if (err == -EROFS) {
 		log_error("%s may only be read: a newer dm-remap has written to it",
 			  printable(d->path));

@@ -46,8 +46,7 @@ void spare_identity(const struct device *spare, struct dmr_super *s)
 	dmr_seal(s);
 }
 
-/* Content of the spare that only --force may overwrite. */
-static int refuse_content(const struct device *spare, bool force)
+int spare_refuse_content(const struct device *spare, bool force)
 {
 	const char *path = printable(spare->path);
 	char name[64];
@@ -116,7 +115,7 @@ static int look_and_write(const struct device *spare, bool force, struct dmr_sup
 {
 	int status, err;
 
-	status = refuse_content(spare, force);
+	status = spare_refuse_content(spare, force);
 	if (!status)
 		status = refuse_old_set(spare, force, fd);
 	if (status)

@@ -15,6 +15,9 @@ int spare_refuse(const struct device *spare, const char *main, uint32_t block,
 /* Enter in the superblock @s how to recognise @spare again, and seal it. */
 void spare_identity(const struct device *spare, struct dmr_super *s);
 
+/* Content of the spare that only @force may overwrite. Returns 0 or, with a complaint, an exit status. */
+int spare_refuse_content(const struct device *spare, bool force);
+
 /*
  * Write an empty set with the superblock @s; what @spare holds is lost. Without @force only if that
  * is nothing that anybody would miss. Returns 0 or, with a complaint, an exit status.

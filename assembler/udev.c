@@ -101,10 +101,10 @@ static bool is_held(const struct device *d, uuid_t set)
 static void print_main_partuuid(const struct device *d)
 {
 	struct device member;
-	dev_t slave[2];
+	dev_t slave[16]; /* main and spare, and those that are replaced just now */
 	char path[64];
 	uuid_t set;
-	int n = sysfs_related(d->dev, "slaves", slave, 2);
+	int n = sysfs_related(d->dev, "slaves", slave, 16);
 
 	for (int i = 0; i < n; i++) {
 		if (!sysfs_node(slave[i], path, sizeof(path)) || device_read(&member, path) ||

@@ -30,10 +30,13 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		unsigned int maxlen)
 {
 	struct dmr_target *t = ti->private;
-	const struct dmr_spare *spare = dmr_spare(t);
-	const struct dmr_store *s = &spare->store;
+	const struct dmr_spare *spare;
+	const struct dmr_store *s;
 	unsigned int sz = 0;
 
+	rcu_read_lock(); /* see dmr_spare() */
+	spare = dmr_spare(t);
+	s = &spare->store;
 	switch (type) {
 	case STATUSTYPE_INFO:
 		DMEMIT("%s %s %llu/%llu %llu %llu %u/%u %llu %llu %llu %s %llu %llu",
@@ -52,6 +55,7 @@ void dmr_status(struct dm_target *ti, status_type_t type, unsigned int status_fl
 		DMEMIT(",main=%s,spare=%s;", t->main->name, spare->dev->name);
 		break;
 	}
+	rcu_read_unlock();
 }
 
 /* A pair of a message: whole blocks of main behind @from. */
@@ -116,14 +120,15 @@ static int message_set(struct dmr_target *t, char **argv)
 /* Sectors that could not be read, a run per line. */
 static void list_pending(struct dmr_target *t, char *result, unsigned int maxlen)
 {
-	const struct dmr_extents *x = &dmr_spare(t)->extents;
 	struct dmr_place place;
 	unsigned int sz = 0;
 	sector_t sector;
 
 	DMEMIT("%s", ""); /* also if there are none */
 	for (sector = 0; sector < t->ti->len; sector += place.run) {
-		place = dmr_locate(x, sector, t->ti->len - sector);
+		rcu_read_lock();
+		dmr_lookup(&dmr_spare(t)->extents, sector, t->ti->len - sector, &place);
+		rcu_read_unlock();
 		if (place.pending)
 			DMEMIT("%llu %llu\n", (unsigned long long)sector,
 			       (unsigned long long)place.run);
@@ -140,10 +145,12 @@ static const char *copy_text(const struct dmr_target *t, u8 bad_copies, unsigned
 
 static void describe_metadata(struct dmr_target *t, char *result, unsigned int maxlen)
 {
-	const struct dmr_store *s = &dmr_spare(t)->store;
+	const struct dmr_store *s;
 	struct dmr_progress p;
 	unsigned int i, sz = 0;
 
+	rcu_read_lock(); /* see dmr_spare() */
+	s = &dmr_spare(t)->store;
 	DMEMIT("uuid %pUb\ngeneration %llu\nvalid %u/%u\n", s->super->header.uuid,
 	       le64_to_cpu(s->super->header.generation), dmr_store_valid_copies(s), DMR_COPIES);
 	for (i = 0; i < DMR_COPIES; i++)
@@ -152,6 +159,7 @@ static void describe_metadata(struct dmr_target *t, char *result, unsigned int m
 	DMEMIT("extents %llu\nroom %llu\ntable_blocks %u/%u\nfree %llu/%llu\n",
 	       READ_ONCE(s->extents), READ_ONCE(s->room), le32_to_cpu(s->super->table_blocks),
 	       s->layout.table_capacity, dmr_store_free(s), dmr_data_sectors(&s->layout));
+	rcu_read_unlock();
 	dmr_migrate_progress(t, &p);
 	if (p.to)
 		DMEMIT("migration %u:%u %llu/%llu\n", MAJOR(p.to), MINOR(p.to), p.done, p.all);

@@ -51,13 +51,17 @@ static int check_room(const struct dmr_store *new, const struct dmr_store *old)
 }
 
 /*
- * What an attempt that was cut short, or dmremap, has left there stands: who the device is, and
- * generations that have been used. -EEXIST if it is more than that.
+ * What dmremap, or an attempt that ended early, has left there stands: who the device is, and
+ * generations that have been used. -EEXIST if it is a set; -EUCLEAN if some of it was written over.
  */
-static int adopt(const struct dmr_super *found, struct dmr_new *n, struct dmr_identity *identity)
+static int adopt(const struct dmr_store *s, struct dmr_new *n, struct dmr_identity *identity)
 {
+	const struct dmr_super *found = s->super;
+
 	if (le32_to_cpu(found->state) != DMR_STATE_INCOMING)
 		return -EEXIST;
+	if (s->bad_copies || s->old_supers)
+		return -EUCLEAN;
 	memcpy((void *)n->spare_uuid, found->spare_uuid, DMR_UUID_SIZE);
 	*identity = found->spare;
 	/* One more than the next: see dmr_store_load(). */
@@ -88,7 +92,7 @@ static int format(struct dmr_target *t, struct dmr_store *s)
 	if (r == 1)
 		r = dmr_store_check_blank(s);
 	else if (!r)
-		r = adopt(s->super, &n, &identity);
+		r = adopt(s, &n, &identity);
 	if (!r)
 		r = check_room(s, &dmr_spare(t)->store);
 	if (r)
@@ -112,10 +116,14 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	m->end = 0;
 	m->singly = 0;
 	m->copied = 0;
+	m->waits = false;
 	m->passes = 0;
+	m->attempts = 0;
+	m->lost = false;
 	bitmap_fill(m->dirty, to->extents.regions);
 	spin_lock_irq(&t->scrub.lock);
 	m->failed = 0;
+	m->dev = to->dev->bdev->bd_dev;
 	smp_store_release(&m->to, to); /* pairs with dmr_migrating() */
 	spin_unlock_irq(&t->scrub.lock);
 	DMINFO("%s: moving from %pg to %pg", dmr_set_name(&to->store), dmr_spare(t)->dev->bdev,
@@ -146,19 +154,19 @@ int dmr_migrate(struct dmr_target *t, const char *path)
 		DMERR("migrate %s: cannot open it (%d)", path, r);
 		return r;
 	}
+	/* From here on the spare in use stays what it is. */
+	r = dmr_claim_incoming(t, to->dev->bdev);
+	if (r)
+		goto close;
 	r = check(t, to->dev->bdev);
 	if (!r)
-		r = dmr_claim_incoming(t, to->dev->bdev);
-	if (r) {
-		dmr_spare_close(t, to);
-		return r;
-	}
-	r = prepare(t, to);
+		r = prepare(t, to);
 	if (!r) {
 		begin(t, to);
 		return 0;
 	}
 	dmr_unclaim_incoming(t);
+close:
 	dmr_spare_close(t, to);
 	return r;
 }
@@ -189,6 +197,21 @@ static int unmark(struct dmr_target *t, struct dmr_errand *e)
 	return 0;
 }
 
+void dmr_migrate_end(struct dmr_target *t, int error)
+{
+	struct dmr_migration *m = &t->migration;
+
+	dmr_unclaim_incoming(t);
+	spin_lock_irq(&t->scrub.lock);
+	if (error)
+		m->failed = m->dev;
+	m->error = error;
+	WRITE_ONCE(m->dev, 0);
+	spin_unlock_irq(&t->scrub.lock);
+	dm_table_event(t->ti->table);
+}
+
+/* What is on the new spare stays: nobody uses it, and another attempt begins with it. */
 int dmr_migrate_abandon(struct dmr_target *t, int error)
 {
 	struct dmr_migration *m = &t->migration;
@@ -198,30 +221,24 @@ int dmr_migrate_abandon(struct dmr_target *t, int error)
 	if (r)
 		return r;
 	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, error);
-	if (error != -EUCLEAN) /* else it may be the truth */
-		dmr_store_wipe(&to->store);
+	m->undecided |= error == -EUCLEAN;
 	spin_lock_irq(&t->scrub.lock);
-	m->failed = to->dev->bdev->bd_dev;
-	m->error = error;
 	WRITE_ONCE(m->to, NULL);
 	spin_unlock_irq(&t->scrub.lock);
-	dmr_unclaim_incoming(t);
 	dmr_spare_close(t, to);
-	dm_table_event(t->ti->table);
+	dmr_migrate_end(t, error);
 	return 0;
 }
 
 void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p)
 {
-	struct dmr_migration *m = &t->migration;
+	const struct dmr_migration *m = &t->migration;
 
 	memset(p, 0, sizeof(*p));
 	spin_lock_irq(&t->scrub.lock);
-	if (m->to) {
-		p->to = m->to->dev->bdev->bd_dev;
-		p->done = READ_ONCE(m->to->store.remapped);
-		p->all = READ_ONCE(dmr_spare(t)->store.remapped);
-	}
+	p->to = m->dev;
+	p->all = READ_ONCE(dmr_spare(t)->store.remapped);
+	p->done = m->to ? READ_ONCE(m->to->store.remapped) : p->all;
 	p->failed = m->failed;
 	p->error = m->error;
 	spin_unlock_irq(&t->scrub.lock);

@@ -124,18 +124,30 @@ static bool is_gone(struct dmr_target *t, struct page *const *page)
 	return true;
 }
 
-static int lose_block(struct dmr_target *t, struct page *const *page, blk_status_t status)
+/*
+ * A block that was read in vain, for @status: once more, as this is for good. What is lost in the
+ * first pass is tried again by the next one; the link to a disk may be gone for a moment.
+ */
+static int lose_block(struct dmr_target *t, struct page *const *page, const struct dmr_place *from,
+		      blk_status_t status)
 {
 	struct dmr_migration *m = &t->migration;
 	const struct dmr_store *s = &t->spare->store;
 
 	if (!dmr_is_unreadable(status))
 		return blk_status_to_errno(status);
+	if (!dmr_transfer(t, page, 0, t->unit, REQ_OP_READ, s->bdev, from->sector))
+		return put(t, page, m->sector, t->unit);
 	if (is_gone(t, page))
 		return -EIO;
-	DMWARN_LIMIT("%s: sectors %llu+%u of %pg are on %pg, cannot be read, and stay lost",
-		     dmr_set_name(s), (unsigned long long)m->sector, t->unit, t->main->bdev,
-		     s->bdev);
+	if (!m->passes) {
+		m->lost = true;
+		set_bit(m->sector >> t->spare->extents.shift, m->dirty);
+	} else {
+		DMWARN_LIMIT("%s: sectors %llu+%u of %pg are on %pg, cannot be read, and stay lost",
+			     dmr_set_name(s), (unsigned long long)m->sector, t->unit, t->main->bdev,
+			     s->bdev);
+	}
 	return put_nothing(t, m->sector);
 }
 
@@ -153,7 +165,7 @@ static int copy(struct dmr_target *t, struct page *const *page, struct dmr_place
 	if (!status)
 		return put(t, page, m->sector, from->run);
 	if (from->run == t->unit)
-		return lose_block(t, page, status);
+		return lose_block(t, page, from, status);
 	m->singly = m->sector + from->run;
 	from->run = 0;
 	return 0;
@@ -177,9 +189,11 @@ bool dmr_migrate_region(struct dmr_target *t)
 {
 	const struct dmr_extents *x = &t->spare->extents;
 	struct dmr_migration *m = &t->migration;
-	unsigned long region = find_next_bit(m->dirty, x->regions, m->end >> x->shift);
+	/* The last region ends where main does. */
+	unsigned long next = (m->end + (1ULL << x->shift) - 1) >> x->shift;
+	unsigned long region = find_next_bit(m->dirty, x->regions, next);
 
-	if (region == x->regions)
+	if (region >= x->regions)
 		return false;
 	clear_bit(region, m->dirty);
 	smp_mb__after_atomic(); /* what is written from now on sets it again; see dmr_note_change() */
@@ -194,28 +208,32 @@ static int end_pass(struct dmr_target *t)
 	/* Most of the table is stable before writes have to wait for the rest. */
 	int r = dmr_store_commit(&m->to->store);
 
-	if (!r && (m->copied <= FEW_SECTORS || m->passes >= MAX_PASSES))
+	if (!r && !m->lost && (m->copied <= FEW_SECTORS || m->passes >= MAX_PASSES))
 		r = dmr_mover_do(t, dmr_take_over);
-	if (!r && !m->to)
-		dmr_unclaim_incoming(t);
 	m->passes++;
 	m->copied = 0;
+	m->lost = false;
 	m->sector = 0;
 	m->end = 0;
 	m->singly = 0;
+	if (!r && !m->to)
+		dmr_migrate_end(t, 0);
 	return r;
 }
 
-/* Of the region at hand, for a moment. */
-static int copy_some(struct dmr_target *t)
+/* For a moment; @ended: up to the end of the last region. */
+static int copy_some(struct dmr_target *t, bool *ended)
 {
 	const unsigned long began = jiffies;
 	struct dmr_migration *m = &t->migration;
 	const u64 enough = m->copied + DMR_MOVE_SECTORS;
 	int r = 0;
 
-	while (!r && m->sector < m->end && m->copied < enough && !READ_ONCE(t->scrub.stopped) &&
+	while (!r && m->copied < enough && !READ_ONCE(t->scrub.stopped) &&
 	       time_before(jiffies, began + STEP_TIME)) {
+		*ended = m->sector == m->end && !dmr_migrate_region(t);
+		if (*ended)
+			break;
 		r = dmr_migrate_extent(t, t->scrub.page);
 		cond_resched();
 	}
@@ -237,6 +255,7 @@ static int mark_old(struct dmr_target *t, struct dmr_errand *e)
 int dmr_migrate_step(struct dmr_target *t)
 {
 	struct dmr_migration *m = &t->migration;
+	bool ended = false;
 	int r;
 
 	if (READ_ONCE(m->cancelled))
@@ -246,11 +265,11 @@ int dmr_migrate_step(struct dmr_target *t)
 		m->marked = !r;
 		return r;
 	}
-	if (m->sector < m->end || dmr_migrate_region(t))
-		r = copy_some(t);
-	else
+	r = copy_some(t, &ended);
+	if (ended)
 		r = end_pass(t);
-	if (!r || r == -EAGAIN || r == -EBUSY)
+	/* What may be otherwise in a moment is tried again then. */
+	if (!r || r == -EAGAIN || r == -EBUSY || r == -ENOMEM)
 		return r;
 	return dmr_migrate_abandon(t, r);
 }

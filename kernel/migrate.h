@@ -17,6 +17,9 @@ struct page;
 
 struct dmr_migration {
 	struct dmr_spare *to; /* is being filled; NULL: nothing is. Changed under dmr_scrub.lock */
+	dev_t dev; /* that it is on; 0 when all of it has ended. As above */
+	bool undecided; /* it ended so that nobody knows which spare is the truth */
+	bool waits; /* for a table that is loaded and not resumed; was said */
 	bool cancelled; /* somebody wants it to end */
 	bool marked; /* the old spare says so, if it can be written */
 	unsigned long *dirty; /* bit per region of the map: something there has to be copied */
@@ -24,7 +27,9 @@ struct dmr_migration {
 	sector_t end; /* of the region at hand */
 	sector_t singly; /* blocks before this sector are read one by one */
 	u64 copied; /* sectors, in this pass over all regions */
-	unsigned int passes; /* so far: the more, the longer writes may have to wait in the end */
+	unsigned int passes; /* so far */
+	unsigned int attempts; /* to take over: the more, the longer writes may have to wait */
+	bool lost; /* something could not be read in this pass */
 	dev_t failed; /* the last one that was given up; 0: it was not */
 	int error; /* and why */
 };
@@ -50,6 +55,8 @@ int dmr_migrate(struct dmr_target *t, const char *path);
 int dmr_migrate_cancel(struct dmr_target *t);
 /* Forget the spare that is being filled; @error is why. By the worker. -EBUSY while suspended. */
 int dmr_migrate_abandon(struct dmr_target *t, int error);
+/* It has ended, with an error or 0, and another can begin. By the worker. */
+void dmr_migrate_end(struct dmr_target *t, int error);
 void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p);
 /* -ENOMEM. */
 int dmr_migrate_init(struct dmr_target *t);
@@ -69,7 +76,8 @@ int dmr_migrate_extent(struct dmr_target *t, struct page *const *page);
 
 /*
  * Copy what is left, while all writes wait, and use the new spare from then on. -EAGAIN: not now,
- * as there is too much left. An errand.
+ * as there is too much left; -EBUSY: not now, as another table waits to be resumed; -EUCLEAN: both
+ * spares failed, and no write succeeds from now on. An errand.
  */
 int dmr_take_over(struct dmr_target *t, struct dmr_errand *e);
 /* Close what was replaced. While there is no I/O. */

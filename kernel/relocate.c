@@ -143,6 +143,8 @@ static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t o
 	blk_status_t status = BLK_STS_OK;
 	sector_t done;
 
+	if (!dmr_store_writable(&t->spare->store))
+		return BLK_STS_IOERR;
 	block.run = t->unit;
 	for (done = 0; done < run->run && !status; done += t->unit) {
 		block.sector = run->sector + done;

@@ -38,14 +38,15 @@ static bool agree(struct dmr_target *t, const struct dmr_extents *fresh)
 	for (sector = 0; sector < t->ti->len; sector += new.run) {
 		old = dmr_locate(&t->spare->extents, sector, t->ti->len - sector);
 		new = dmr_locate(fresh, sector, old.run);
-		if ((old.on_spare != new.on_spare || old.sector != new.sector) &&
+		if ((old.on_spare != new.on_spare || old.sector != new.sector ||
+		     (old.on_spare && old.pending != new.pending)) &&
 		    !in_question(t, sector, new.run))
 			return false;
 	}
 	return true;
 }
 
-void dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
+int dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 {
 	struct dmr_place old, new;
 	struct dmr_update u;
@@ -60,6 +61,7 @@ void dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh)
 			r = dmr_update_set(&u, sector, DMR_PENDING, new.run);
 	}
 	dmr_update_publish(&u);
+	return r;
 }
 
 /* Read what is on the spare, write nothing, and see whether it is the table in use. */
@@ -120,6 +122,7 @@ static int load(struct dmr_target *t, struct dmr_extents *x)
 		s->committed = committed;
 		return r < 0 ? r : -ENODATA;
 	}
+	/* If there is no memory for it, the next read finds them again. */
 	dmr_keep_pending(t, x);
 	dmr_extents_replace(&t->spare->extents, x);
 	dmr_forget_refused(t);
@@ -135,6 +138,11 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 		DMERR("%s: %pg is being replaced: restore after that",
 		      dmr_set_name(&t->spare->store), t->spare->dev->bdev);
 		return -EBUSY;
+	}
+	if (t->migration.undecided) {
+		DMERR("%s: activate it anew: its spare may be another one by now",
+		      dmr_set_name(&t->spare->store));
+		return -EUCLEAN;
 	}
 	r = dmr_extents_init(&fresh, t->ti->len);
 	if (r)

@@ -191,6 +191,15 @@ static int step_pass(struct dmr_target *t)
 	return r;
 }
 
+/* It is of a spare that is about to go. */
+static void put_off_scrub(struct dmr_target *t)
+{
+	stop_scrub(t);
+	spin_lock_irq(&t->scrub.lock);
+	WRITE_ONCE(t->scrub.asked, true);
+	spin_unlock_irq(&t->scrub.lock);
+}
+
 static int step(struct dmr_target *t)
 {
 	struct dmr_scrub *c = &t->scrub;
@@ -201,7 +210,7 @@ static int step(struct dmr_target *t)
 		return step_pass(t);
 	if (dmr_migrating(t)) {
 		if (c->running)
-			stop_scrub(t); /* of a spare that is about to go */
+			put_off_scrub(t);
 		return dmr_migrate_step(t);
 	}
 	if (c->running && c->sector < t->ti->len)
@@ -304,17 +313,20 @@ int dmr_repair(struct dmr_target *t)
 		return -EINTR;
 	if ((int)(READ_ONCE(c->answered) - request) < 0)
 		return -EBUSY;
+	rcu_read_lock();
 	s = &dmr_spare(t)->store;
-	return READ_ONCE(s->bad_copies) || READ_ONCE(s->failed) ? -EIO : 0;
+	r = READ_ONCE(s->bad_copies) || READ_ONCE(s->failed) ? -EIO : 0;
+	rcu_read_unlock();
+	return r;
 }
 
 const char *dmr_scrub_text(const struct dmr_target *t)
 {
+	if (READ_ONCE(t->migration.dev))
+		return "migrate";
 	if (READ_ONCE(t->scrub.running))
 		return "scrub";
-	if (READ_ONCE(t->scrub.pass.copies))
-		return "repair";
-	return dmr_migrating(t) ? "migrate" : "idle";
+	return READ_ONCE(t->scrub.pass.copies) ? "repair" : "idle";
 }
 
 /* Many sets that are activated together need not be scrubbed together. */

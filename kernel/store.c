@@ -502,27 +502,29 @@ int dmr_store_save(struct dmr_store *s)
 	return r;
 }
 
+static void enter_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
+{
+	s->super->state = cpu_to_le32(state);
+	memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
+}
+
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
+{
+	if (!dmr_store_writable(s))
+		return s->read_only ? -EROFS : -EIO;
+	enter_state(s, state, peer);
+	return dmr_super_commit(s);
+}
+
+int dmr_store_retire(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 {
 	int r;
 
-	if (!dmr_store_writable(s) && !(s->failed && state == DMR_STATE_SUPERSEDED))
-		return s->read_only ? -EROFS : -EIO;
-	s->super->state = cpu_to_le32(state);
-	memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
+	enter_state(s, state, peer);
 	r = dmr_super_commit(s);
-	s->failed |= r != 0;
+	if (r)
+		write_wave(s, 0, DMR_ALL_COPIES);
 	return r;
-}
-
-void dmr_store_wipe(struct dmr_store *s)
-{
-	struct dmr_wave w;
-
-	memset(s->super, 0, DMR_BLOCK_SIZE);
-	dmr_wave_begin(&w, s);
-	dmr_wave_write(&w, DMR_ALL_COPIES, 0, s->super);
-	dmr_wave_end(&w);
 }
 
 int dmr_store_count_repair(struct dmr_store *s)

@@ -113,15 +113,15 @@ int dmr_store_commit(struct dmr_store *s);
 /* Write the superblock anew. -EROFS, -EIO as dmr_store_commit(). */
 int dmr_store_save(struct dmr_store *s);
 
-/*
- * The same with another state, and @peer as the other spare. The errors are those of
- * dmr_store_save(); the state in memory is the new one in any case. A store that has failed can
- * still become superseded: nobody will ask what table it holds.
- */
+/* The same with another state, and @peer as the other spare. An error says nothing of the table. */
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer);
 
-/* Write zeroes over all superblocks. */
-void dmr_store_wipe(struct dmr_store *s);
+/*
+ * The same for a store that need not be written any more, and which may have failed: nobody will
+ * ask what table it holds. If it cannot be done in two copies, it is tried in all: one is enough to
+ * be found tomorrow. The error is that of two copies.
+ */
+int dmr_store_retire(struct dmr_store *s, enum dmr_state state, const u8 *peer);
 
 /*
  * The same with a repair, or a complete scrub, counted in it. What could not be written makes

@@ -13,6 +13,7 @@
  * the new one comes first: it then says that it has taken over, in a later generation.
  */
 #include <linux/jiffies.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "target.h"
@@ -24,11 +25,12 @@
 static int copy_rest(struct dmr_target *t)
 {
 	struct dmr_migration *m = &t->migration;
-	const unsigned long until = jiffies + (PATIENCE << min_t(int, m->passes, LONGEST));
+	const unsigned long until = jiffies + (PATIENCE << min_t(int, m->attempts, LONGEST));
 	int r = 0;
 
 	m->sector = 0;
 	m->end = 0;
+	m->singly = 0;
 	while (!r && (m->sector < m->end || dmr_migrate_region(t))) {
 		if (READ_ONCE(t->mover.stopped) || READ_ONCE(m->cancelled) ||
 		    time_after(jiffies, until)) {
@@ -36,6 +38,9 @@ static int copy_rest(struct dmr_target *t)
 			return -EAGAIN;
 		}
 		r = dmr_migrate_extent(t, t->mover.page);
+		/* To be tried again, which takes too long while writes wait. */
+		if (!r && m->lost)
+			return -EAGAIN;
 	}
 	return r;
 }
@@ -45,10 +50,10 @@ static int complete_new(struct dmr_target *t)
 	struct dmr_spare *to = t->migration.to;
 	int r = copy_rest(t);
 
-	if (r)
-		return r;
-	dmr_keep_pending(t, &to->extents);
-	r = dmr_store_flush(&to->store);
+	if (!r)
+		r = dmr_keep_pending(t, &to->extents);
+	if (!r)
+		r = dmr_store_flush(&to->store);
 	return r ? r : dmr_store_commit(&to->store);
 }
 
@@ -65,14 +70,15 @@ static void inherit(struct dmr_super *new, const struct dmr_super *old)
  * generation than whatever is there. If it can't get one, nobody knows which of the two the next
  * activation will find.
  */
-static int go_back(struct dmr_target *t, struct dmr_store *old, const struct dmr_store *new,
-		   int error)
+static int go_back(struct dmr_store *old, struct dmr_store *new, int error)
 {
 	static const u8 none[DMR_UUID_SIZE];
 
 	old->generation = max(old->generation, new->generation);
-	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, none))
+	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, none)) {
+		dmr_store_retire(new, DMR_STATE_INCOMING, old->super->spare_uuid);
 		return error;
+	}
 	DMERR("%s: neither %pg nor %pg can be written: no write is safe any more",
 	      dmr_set_name(old), old->bdev, new->bdev);
 	WRITE_ONCE(old->failed, true);
@@ -82,18 +88,19 @@ static int go_back(struct dmr_target *t, struct dmr_store *old, const struct dmr
 static int change_truth(struct dmr_target *t)
 {
 	struct dmr_store *old = &t->spare->store, *new = &t->migration.to->store;
-	bool marked = dmr_store_writable(old) &&
-		      !dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
-	int r;
+	const bool writable = dmr_store_writable(old);
+	int told = -EIO, r;
 
+	if (writable)
+		told = dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
 	inherit(new->super, old->super);
 	new->generation = max(new->generation, old->generation);
 	r = dmr_store_set_state(new, DMR_STATE_CLEAN, old->super->spare_uuid);
 	if (r)
-		return go_back(t, old, new, r);
-	if (!marked)
-		marked = !dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
-	if (!marked)
+		return go_back(old, new, r);
+	if (told)
+		told = dmr_store_retire(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
+	if (told)
 		DMWARN("%s: %pg could not be marked as superseded: do not leave it in this machine",
 		       dmr_set_name(new), old->bdev);
 	return 0;
@@ -118,42 +125,38 @@ static void use_new(struct dmr_target *t)
 	dmr_backoff_forget(t);
 	WRITE_ONCE(t->guard.no_place, false);
 	WRITE_ONCE(t->scrub.left_unreadable, 0);
-	dm_table_event(t->ti->table);
 }
 
 static int take_over(struct dmr_target *t)
 {
+	/* Writes wait: there may be no memory but what they free. */
+	const unsigned int reserves = memalloc_noreclaim_save();
 	int r = complete_new(t);
 
-	if (!r)
-		r = change_truth(t);
+	memalloc_noreclaim_restore(reserves);
+	if (r)
+		return r;
+	r = change_truth(t);
 	if (!r)
 		use_new(t);
 	return r;
 }
 
-int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
+static int hold_and_take_over(struct dmr_target *t)
 {
-	struct dmr_range *all;
+	struct dmr_range *all = kmalloc(sizeof(*all), GFP_NOIO);
 	int r;
 
-	/* A table that has been loaded for the old spare could not be resumed any more. */
-	if (!dmr_turn_begin(t))
-		return -EAGAIN;
-	all = kmalloc(sizeof(*all), GFP_NOIO);
-	if (!all) {
-		dmr_turn_end(t);
+	if (!all)
 		return -ENOMEM;
-	}
 	all->start = 0;
 	all->end = t->ti->len;
 	dmr_hold(t, all);
 	dmr_drain_writers(t);
 	r = take_over(t);
-	dmr_turn_end(t);
 	dmr_flush_distrust(t);
-	if (r == -EUCLEAN) /* no write may succeed any more */
-		return r;
+	if (r == -EUCLEAN)
+		return r; /* and hold them for good */
 	dmr_release(all, 1);
 	kfree(all);
 	/* What a failed commit left open is settled: the new table does not have it. */
@@ -162,8 +165,31 @@ int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
 	return r;
 }
 
+int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
+{
+	struct dmr_migration *m = &t->migration;
+	int r;
+
+	/* A table that has been loaded for the old spare could not be resumed any more. */
+	if (!dmr_turn_begin(t)) {
+		if (!m->waits)
+			DMWARN("%s: a table is loaded for it: turning to %pg when that is resumed "
+			       "or cleared",
+			       dmr_set_name(&m->to->store), m->to->dev->bdev);
+		m->waits = true;
+		return -EBUSY;
+	}
+	r = hold_and_take_over(t);
+	m->attempts++;
+	dmr_turn_end(t);
+	return r;
+}
+
 void dmr_close_replaced(struct dmr_target *t)
 {
+	/* A status or a message that is being answered may have found it. */
+	if (t->replaced)
+		synchronize_rcu();
 	while (t->replaced) {
 		struct dmr_spare *s = t->replaced;
 

@@ -64,20 +64,24 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 		dm_accept_partial_bio(bio, place.run);
 	io->iter = bio->bi_iter;
 	io->on_spare = place.on_spare;
-	if (unlikely(place.pending) && write && bio_op(bio) != REQ_OP_DISCARD) {
-		dmr_writer_end(t, io);
-		dmr_mover_take(t, bio);
-		return DM_MAPIO_SUBMITTED;
+	if (unlikely(place.pending)) {
+		if (write && bio_op(bio) != REQ_OP_DISCARD) {
+			dmr_writer_end(t, io);
+			dmr_mover_take(t, bio);
+			return DM_MAPIO_SUBMITTED;
+		}
+		if (!write && place.on_spare)
+			return DM_MAPIO_KILL;
 	}
-	if (unlikely(place.pending) && !write && place.on_spare)
-		return DM_MAPIO_KILL;
-	if (unlikely(place.on_spare) && dmr_is_moot(spare, bio, true)) {
-		bio_endio(bio);
-		return DM_MAPIO_SUBMITTED;
+	if (unlikely(place.on_spare)) {
+		if (dmr_is_moot(spare, bio, true)) {
+			bio_endio(bio);
+			return DM_MAPIO_SUBMITTED;
+		}
+		/* The spare that was there when the queue was told might have been able to. */
+		if (!bdev_nowait(spare->dev->bdev))
+			bio->bi_opf &= ~REQ_NOWAIT;
 	}
-	/* The one that was there when the queue was told might have been able to. */
-	if (unlikely(place.on_spare) && !bdev_nowait(spare->dev->bdev))
-		bio->bi_opf &= ~REQ_NOWAIT;
 	bio_set_dev(bio, dmr_holder(t, spare, &place));
 	bio->bi_iter.bi_sector = place.sector;
 	return DM_MAPIO_REMAPPED;

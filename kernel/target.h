@@ -211,8 +211,9 @@ struct dmr_target {
 };
 
 /*
- * The spare in use, which the mover may replace meanwhile. It stays what it is until the device is
- * suspended or removed, and can still be read.
+ * The spare in use, which the mover may replace meanwhile. It stays what it is, and can still be
+ * read, until the device is suspended or removed: that waits for I/O, for who reads sysfs, and for
+ * all others that are under rcu_read_lock().
  */
 static inline struct dmr_spare *dmr_spare(const struct dmr_target *t)
 {
@@ -517,8 +518,8 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
 /* restore.c: errands */
 
-/* Enter in the map @fresh what could not be read on main, which only the map in use knows. */
-void dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh);
+/* Enter in the map @fresh what could not be read on main, which only the map in use knows. -ENOMEM. */
+int dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh);
 /*
  * Load the table from the spare again, as at activation. -EUCLEAN if it differs in more than a
  * failed commit left open.

@@ -161,7 +161,7 @@ static void assert_mends(struct spare *s, size_t extents)
 
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	generation = s->c.tally.newest;
-	assert_int_equal(mend_copies(&s->c, false, 1234, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 1234, &r), 0);
 	assert_int_equal(r.failed, 0);
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_valid(&s->c), 5);
@@ -183,11 +183,13 @@ static void test_finish(void **state)
 	for (int k = 0; k < DMR_COPIES; k++)
 		put(s, k, 0, &super);
 	assert_int_equal(look(s), VERDICT_CLEAN);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
-	assert_int_equal(mend_copies(&s->c, true, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EROFS);
+	super.header.generation = cpu_to_le64(100);
+	assert_int_equal(mend_copies(&s->c, &super, 1, &r), 0);
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_valid(&s->c), 5);
 	assert_int_equal(copies_super(&s->c)->state, DMR_STATE_CLEAN);
+	assert_true(le64_to_cpu(copies_super(&s->c)->header.generation) > 100);
 	assert_int_equal(copies_super(&s->c)->repairs, 0);
 }
 
@@ -276,7 +278,7 @@ static void test_a_block_lost_everywhere(void **state)
 		ruin(s, k, 3);
 	assert_int_equal(look(s), VERDICT_LOST);
 	assert_int_equal(s->c.reason, DMR_LOST);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EROFS);
 }
 
 /* The only current instances are gone and older ones are left: not a smaller table, but damage. */
@@ -360,14 +362,14 @@ static void test_a_copy_that_cannot_be_written(void **state)
 	limit = old;
 	limit.rlim_cur = s->layout.copy_sector[4] * DMR_SECTOR_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_int_equal(r.failed, 0x10);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	assert_int_equal(copies_valid(&s->c), 4);
 	assert_int_equal(le32_to_cpu(copies_super(&s->c)->failed_copies), 0x10);
 	/* it works again */
-	assert_int_equal(mend_copies(&s->c, false, 2, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 2, &r), 0);
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	assert_int_equal(copies_super(&s->c)->failed_copies, 0);
 }
@@ -387,7 +389,7 @@ static void test_nothing_can_be_written(void **state)
 	limit = old;
 	limit.rlim_cur = DMR_BLOCK_SIZE;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EIO);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EIO);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_int_equal(r.failed, ALL);
 	assert_mends(s, 0);
@@ -410,7 +412,7 @@ static void test_a_superblock_that_comes_back(void **state)
 	dmr_seal(&lost);
 	ruin(s, 0, 0);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), 0);
 	put(s, 0, 0, &lost);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 	assert_int_equal(s->c.fault[0], DMR_STALE);
@@ -431,7 +433,7 @@ static void test_generations_end(void **state)
 	}
 	ruin(s, 1, 1);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EOVERFLOW);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EOVERFLOW);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
 }
 
@@ -447,7 +449,7 @@ static void test_mending_writes_nothing_that_was_good(void **state)
 	look(s);
 	mend_plan(&s->c, &r);
 	assert_int_equal(r.blocks, 1);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), 0);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), 0);
 	assert_int_equal(r.blocks, 1);
 	for (int k = 0; k < DMR_COPIES; k++)
 		assert_memory_equal(place(s, k, 2, &after), &before[k], sizeof(after));
@@ -511,7 +513,7 @@ static void test_newer_format(void **state)
 	put(s, 2, 0, &super);
 	assert_int_equal(look(s), VERDICT_LOST);
 	assert_int_equal(s->c.reason, DMR_BAD_FEATURE);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EROFS);
 }
 
 static void test_read_only_features(void **state)
@@ -529,7 +531,7 @@ static void test_read_only_features(void **state)
 	assert_int_equal(look(s), VERDICT_CLEAN);
 	ruin(s, 1, 1);
 	assert_int_equal(look(s), VERDICT_REPAIRABLE);
-	assert_int_equal(mend_copies(&s->c, false, 1, &r), -EROFS);
+	assert_int_equal(mend_copies(&s->c, NULL, 1, &r), -EROFS);
 }
 
 int main(void)

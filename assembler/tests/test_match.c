@@ -593,6 +593,35 @@ static void test_a_migration_that_was_cut(void **state)
 	decide(m);
 	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+	/* also if nobody knows its disk, but then the old one must not be used for it */
+	memset(m->device[m->spare[1].device - m->device].serial, 0, 64);
+	decide(m);
+	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_not_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+}
+
+/* Of two that could be the spare before an incoming one, one is a copy from an earlier time. */
+static void test_any_spare_that_says_so_was_replaced(void **state)
+{
+	struct machine *m = *state;
+	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	struct dmr_super *copy = &m->super[0], *old = &m->super[1], *new = &m->super[2];
+
+	add_spare(m, "sdb", uuid_a, main);
+	add_spare(m, "sdc", uuid_a, main);
+	add_spare(m, "sdd", uuid_a, main);
+	copy->spare_uuid[0] = old->spare_uuid[0] = 1;
+	copy->spare = old->spare;
+	copy->state = cpu_to_le32(DMR_STATE_MIGRATING);
+	old->state = cpu_to_le32(DMR_STATE_SUPERSEDED);
+	new->state = cpu_to_le32(DMR_STATE_INCOMING);
+	new->spare_uuid[0] = copy->peer_uuid[0] = old->peer_uuid[0] = 2;
+	new->peer_uuid[0] = 1;
+	decide(m);
+	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
+	assert_int_equal(m->decision[2].kind, DECIDE_ACTIVATE);
+	assert_ptr_equal(m->decision[2].replaced, &m->spare[1]);
 }
 
 /* Of two spares one is lost: the other counts only if its hardware says that it is the set's own. */
@@ -694,6 +723,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
 		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
 		cmocka_unit_test_setup_teardown(test_a_migration_that_was_cut, start, end),
+		cmocka_unit_test_setup_teardown(test_any_spare_that_says_so_was_replaced, start,
+						end),
 		cmocka_unit_test_setup_teardown(test_one_of_two_spares_is_lost, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_for_one_main, start, end),
 		cmocka_unit_test_setup_teardown(test_two_sets_of_one_name, start, end),

@@ -31,6 +31,8 @@ def main_sectors(found):
 def assembled(main, spare):
     """Turns an image of the main into what the set would show."""
     for extent in examine(spare)["extents"]:
+        if not extent["has_data"]:
+            continue  # an error for whoever reads it
         with open(spare, "rb") as source, open(main, "r+b") as target:
             source.seek(extent["spare_sector"] * SECTOR)
             target.seek(extent["main_sector"] * SECTOR)
