@@ -29,10 +29,11 @@ static void give_up(struct decision *d, struct outcome *o, enum decision_kind ki
 
 /*
  * Mend the copies on @device, as it is now and not as it was when it was first read. With @replaced it
- * is made the set's own, see mend_copies(). Returns 0 if all five are whole then, or a negative errno.
+ * is made the set's own, see mend_copies(). @now, if not NULL, is the superblock that it has then. Returns
+ * 0 if all five copies are whole, or a negative errno.
  */
 static int mend_device(const struct device *device, const uint8_t *uuid,
-		       const struct dmr_super *replaced, struct outcome *o)
+		       const struct dmr_super *replaced, struct dmr_super *now, struct outcome *o)
 {
 	struct mend_result r;
 	struct copies c;
@@ -55,6 +56,8 @@ static int mend_device(const struct device *device, const uint8_t *uuid,
 		o->repaired_copies = o->valid_copies > before ? o->valid_copies - before : 0;
 		if (c.verdict != VERDICT_CLEAN)
 			err = -EIO;
+		if (now && copies_super(&c))
+			*now = *copies_super(&c);
 	}
 	copies_free(&c);
 	close(fd);
@@ -62,10 +65,10 @@ static int mend_device(const struct device *device, const uint8_t *uuid,
 }
 
 /* All copies of the spare that was replaced say so, or it could pass for the set's own one day. */
-static void retire(const struct decision *d)
+static void retire(const struct decision *d, struct dmr_super *now)
 {
 	struct outcome ignored;
-	int err = mend_device(d->replaced->device, d->uuid, NULL, &ignored);
+	int err = mend_device(d->replaced->device, d->uuid, NULL, now, &ignored);
 
 	if (err)
 		log_error("%s: the spare that was replaced, %s, could not be marked in all of its "
@@ -79,6 +82,7 @@ static void retire(const struct decision *d)
  */
 static bool finish(struct decision *d, const struct policy *policy, struct outcome *o)
 {
+	struct dmr_super replaced = *d->replaced->super;
 	int err;
 
 	if (policy->dry_run)
@@ -86,13 +90,12 @@ static bool finish(struct decision *d, const struct policy *policy, struct outco
 	if (policy->read_only) {
 		give_up(d, o, DECIDE_SKIP, 0,
 			"its move to this spare has to be finished, which writes to it: activate "
-			"it "
-			"once without --read-only");
+			"it once without --read-only");
 		return false;
 	}
-	retire(d);
+	retire(d, &replaced);
 	o->valid_copies = 0;
-	err = mend_device(d->spare->device, d->uuid, d->replaced->super, o);
+	err = mend_device(d->spare->device, d->uuid, &replaced, NULL, o);
 	if (!err)
 		return true;
 	log_error("%s: finishing its move to this spare failed: %s; %u of 5 copies are whole",
@@ -119,7 +122,7 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 	if (policy->dry_run || policy->read_only || !policy->repair ||
 	    dmr_super_read_only(d->spare->super))
 		return true;
-	err = mend_device(d->spare->device, d->uuid, NULL, o);
+	err = mend_device(d->spare->device, d->uuid, NULL, NULL, o);
 	if (!err) {
 		o->repair = REPAIR_DONE;
 		o->status |= EXIT_MENDED;

@@ -135,5 +135,6 @@ void dmr_unclaim_incoming(struct dmr_target *t)
 {
 	mutex_lock(&lock);
 	t->incoming = NULL;
+	WRITE_ONCE(t->migration.dev, 0); /* whoever sees that may begin another at once */
 	mutex_unlock(&lock);
 }

@@ -201,13 +201,12 @@ void dmr_migrate_end(struct dmr_target *t, int error)
 {
 	struct dmr_migration *m = &t->migration;
 
-	dmr_unclaim_incoming(t);
 	spin_lock_irq(&t->scrub.lock);
 	if (error)
 		m->failed = m->dev;
 	m->error = error;
-	WRITE_ONCE(m->dev, 0);
 	spin_unlock_irq(&t->scrub.lock);
+	dmr_unclaim_incoming(t);
 	dm_table_event(t->ti->table);
 }
 

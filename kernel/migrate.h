@@ -17,7 +17,7 @@ struct page;
 
 struct dmr_migration {
 	struct dmr_spare *to; /* is being filled; NULL: nothing is. Changed under dmr_scrub.lock */
-	dev_t dev; /* that it is on; 0 when all of it has ended. As above */
+	dev_t dev; /* that it is on; 0 when all of it has ended: by claim.c */
 	bool undecided; /* it ended so that nobody knows which spare is the truth */
 	bool waits; /* for a table that is loaded and not resumed; was said */
 	bool cancelled; /* somebody wants it to end */
