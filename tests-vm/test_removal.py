@@ -253,6 +253,8 @@ def test_interruptions_at_every_point_of_a_migration(boot, new_disk, seed):
             how, delay = random.choice(INTERRUPTIONS), random.uniform(0, LONGEST)
             if how.name == "remove":
                 how = how._replace(after="")
+            if how.before:  # a table that names the old spare can't be loaded in the turn
+                how = how._replace(before=f"until {LOAD} 2> /dev/null; do usleep 10000; done")
             with Remap(vm, slow_main, used[0], finish=False) as dev:
                 outcomes.append(interrupt(dev, [slow_main, a, b],
                                           MIGRATION.format(new=blank[0].dev), delay, how,
