@@ -388,33 +388,32 @@ static int send_message(const char *name, const char *text, char **answer)
 	return err;
 }
 
-int activate_repair(const char *name)
+/* The same for one that is not answered. */
+static int tell(const char *name, const char *text)
 {
 	char *answer;
-	int err = send_message(name, "repair", &answer);
+	int err = send_message(name, text, &answer);
 
 	free(answer);
 	return err;
+}
+
+int activate_repair(const char *name)
+{
+	return tell(name, "repair");
 }
 
 int activate_migrate(const char *name, dev_t dev)
 {
-	char text[64], *answer;
-	int err;
+	char text[64];
 
 	snprintf(text, sizeof(text), "migrate %u:%u", major(dev), minor(dev));
-	err = send_message(name, text, &answer);
-	free(answer);
-	return err;
+	return tell(name, text);
 }
 
 int activate_cancel(const char *name)
 {
-	char *answer;
-	int err = send_message(name, "cancel", &answer);
-
-	free(answer);
-	return err;
+	return tell(name, "cancel");
 }
 
 int activate_migration(const char *name, struct migration *m)
@@ -496,14 +495,13 @@ int activate_pending(const char *name, struct ranges *pending)
 
 int activate_move(const char *name, const struct range *range, size_t count)
 {
-	char text[sizeof("remap") + ACTIVATE_MOVES * sizeof(" 18446744073709551615") * 2], *answer;
+	char text[sizeof("remap") + ACTIVATE_MOVES * sizeof(" 18446744073709551615") * 2];
 	int length = snprintf(text, sizeof(text), "remap"), err;
 
 	for (size_t i = 0; i < count; i++)
 		length += snprintf(text + length, sizeof(text) - length, " %" PRIu64 " %" PRIu64,
 				   range[i].start, range[i].sectors);
-	err = send_message(name, text, &answer);
+	err = tell(name, text);
 	log_debug("%s: %s", text, strerror(-err));
-	free(answer);
 	return err;
 }
