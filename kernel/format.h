@@ -103,7 +103,7 @@ enum dmr_state {
 	DMR_STATE_CLEAN = 0, /* this spare is the truth about its set */
 	DMR_STATE_MIGRATING = 1, /* still the truth; being copied to spare peer_uuid */
 	DMR_STATE_SUPERSEDED = 2, /* spare peer_uuid took over; never assemble */
-	DMR_STATE_INCOMING = 3, /* being filled from peer_uuid; not the truth before that is superseded */
+	DMR_STATE_INCOMING = 3, /* being filled; peer_uuid is the truth until superseded */
 };
 
 struct dmr_super {
