@@ -451,16 +451,16 @@ static int change_state(const char *name, int type)
 
 int activate_settle(const char *name)
 {
-	int err;
+	int err, tries = 0;
 
 	/* this program may be on the device that is suspended, and must not have to be read from it */
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		return -errno;
 	err = change_state(name, DM_DEVICE_SUSPEND);
-	for (int i = 0; !err && i < RESUME_TRIES; i++) {
-		if (!change_state(name, DM_DEVICE_RESUME))
-			break;
-		err = i + 1 == RESUME_TRIES ? -EIO : 0;
+	if (!err) {
+		do
+			err = change_state(name, DM_DEVICE_RESUME);
+		while (err && ++tries < RESUME_TRIES);
 	}
 	munlockall();
 	return err;

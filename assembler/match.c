@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "match.h"
+#include "succession.h"
 
 const char *decision_text(enum decision_kind kind)
 {
@@ -135,56 +136,6 @@ static bool is_wanted(const struct match_input *in, const char *name, const uint
 	return false;
 }
 
-#define MAX_HOPS 8 /* spares that a set had one after the other and that are all still there */
-
-static bool in_state(const struct found_spare *s, enum dmr_state state)
-{
-	return s->super && le32_to_cpu(s->super->state) == state;
-}
-
-bool spare_incoming(const struct found_spare *spare)
-{
-	return in_state(spare, DMR_STATE_INCOMING);
-}
-
-/* True if @old says that @s took its place, or @s that it was to. */
-static bool is_successor(const struct found_spare *s, const struct found_spare *old)
-{
-	const struct dmr_super *mine = s->super, *theirs = old->super;
-
-	if (!mine || !theirs || uuid_compare(s->uuid, old->uuid))
-		return false;
-	if (in_state(old, DMR_STATE_SUPERSEDED))
-		return !uuid_compare(theirs->peer_uuid, mine->spare_uuid);
-	return !in_state(s, DMR_STATE_SUPERSEDED) && !uuid_is_null(mine->peer_uuid) &&
-	       !uuid_compare(mine->peer_uuid, theirs->spare_uuid);
-}
-
-const struct found_spare *spare_replaced(const struct match_input *in, const struct found_spare *s)
-{
-	for (size_t i = 0; i < in->spare_count; i++) {
-		if (in_state(&in->spares[i], DMR_STATE_SUPERSEDED) &&
-		    is_successor(s, &in->spares[i]))
-			return &in->spares[i];
-	}
-	return NULL;
-}
-
-/* No spare of a set any more, or not yet: one that was being filled has to hear from the one before it. */
-static bool out_of_office(const struct match_input *in, const struct found_spare *s)
-{
-	return in_state(s, DMR_STATE_SUPERSEDED) || (spare_incoming(s) && !spare_replaced(in, s));
-}
-
-/* Both claim to be it, and @new says that it took over from @old, which could not be told. */
-static bool took_over(const struct found_spare *new, const struct found_spare *old)
-{
-	return in_state(new, DMR_STATE_CLEAN) && !in_state(old, DMR_STATE_SUPERSEDED) &&
-	       is_successor(new, old) &&
-	       le64_to_cpu(new->super->header.generation) >
-		       le64_to_cpu(old->super->header.generation);
-}
-
 /*
  * Another spare of the same set: the one that is where it was recorded stands, of two of these the
  * newer. Returns false, with a decision made, if @d's isn't the one.
@@ -192,6 +143,7 @@ static bool took_over(const struct found_spare *new, const struct found_spare *o
 static bool stands_among_spares(const struct match_input *in, struct decision *d)
 {
 	const struct dmr_super *mine = d->spare->super, *theirs;
+	const struct found_spare *heir;
 	struct evidence me, other;
 
 	evidence_compare(&mine->spare, le64_to_cpu(mine->spare_sectors), d->spare->device, &me);
@@ -207,17 +159,21 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			       path, printable(d->spare->device->path));
 			return false;
 		}
-		if (!theirs || out_of_office(in, s))
+		if (!theirs || spare_out_of_office(in, s))
 			continue;
 		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
 				 &other);
-		if (took_over(d->spare, s) && evidence_strong(&me))
+		heir = spare_took_over(d->spare, s)   ? d->spare
+		       : spare_took_over(s, d->spare) ? s
+						      : NULL;
+		if (heir == d->spare && evidence_strong(&me))
 			continue;
-		if (took_over(d->spare, s) || took_over(s, d->spare)) {
+		if (heir) {
+			const char *mine_path = printable(d->spare->device->path);
+
 			decide(d, evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
 			       "%s says that it took over from %s, which does not say so",
-			       took_over(s, d->spare) ? path : printable(d->spare->device->path),
-			       took_over(s, d->spare) ? printable(d->spare->device->path) : path);
+			       heir == s ? path : mine_path, heir == s ? mine_path : path);
 			return false;
 		}
 		if (evidence_strong(&other) && !evidence_strong(&me)) {
@@ -251,7 +207,7 @@ static const struct found_spare *find_better(const struct match_input *in, const
 		const struct found_spare *s = &in->spares[i];
 
 		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST ||
-		    out_of_office(in, s))
+		    spare_out_of_office(in, s))
 			continue;
 		evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device,
 				 &e);
@@ -276,28 +232,12 @@ static void decide_on_lost(const struct match_input *in, struct decision *d)
 		       path, dmr_fault_text(d->spare->reason), path);
 }
 
-/* True if @s is the spare that was named for the set, or took its place, by way of @hops others at most. */
-static bool is_spare_named(const struct match_input *in, const struct found_spare *s,
-			   const struct named_set *set, size_t hops)
-{
-	if (tags_match(&set->spare, s->device))
-		return true;
-	for (size_t i = 0; hops && i < in->spare_count; i++) {
-		const struct found_spare *old = &in->spares[i];
-
-		if (in_state(old, DMR_STATE_SUPERSEDED) && is_successor(s, old) &&
-		    is_spare_named(in, old, set, hops - 1))
-			return true;
-	}
-	return false;
-}
-
 static void decide_on_incoming(const struct match_input *in, struct decision *d)
 {
 	const char *path = printable(d->spare->device->path);
 
 	for (size_t i = 0; i < in->spare_count; i++) {
-		if (!is_successor(d->spare, &in->spares[i]))
+		if (!spare_succeeds(d->spare, &in->spares[i]))
 			continue;
 		decide(d, DECIDE_SKIP,
 		       "spare %s was being filled from %s, which is still the set's own", path,
@@ -317,9 +257,9 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	const struct device *device = d->spare->device;
 	const char *path = printable(device->path);
 
-	if (in_state(d->spare, DMR_STATE_SUPERSEDED))
+	if (spare_in_state(d->spare, DMR_STATE_SUPERSEDED))
 		decide(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
-	else if (out_of_office(in, d->spare))
+	else if (spare_out_of_office(in, d->spare))
 		decide_on_incoming(in, d);
 	else if (!d->named && !policy_auto(in->policy))
 		decide(d, DECIDE_SKIP, "nobody named it, and sets nobody named are not activated");
@@ -333,7 +273,7 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 		       path, printable(d->spare->signature), path);
 	else if (d->spare->verdict == VERDICT_LOST)
 		decide_on_lost(in, d);
-	else if (set && set->spare.count && !is_spare_named(in, d->spare, set, MAX_HOPS))
+	else if (set && set->spare.count && !spare_named(in, d->spare, set))
 		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
 		       path);
 	else if (*device->in_use)
@@ -503,7 +443,9 @@ int match_decide(const struct match_input *in, struct decision **decisions)
 
 		memset(d, 0, sizeof(*d));
 		d->spare = &in->spares[i];
-		d->replaced = spare_incoming(d->spare) ? spare_replaced(in, d->spare) : NULL;
+		d->replaced = spare_in_state(d->spare, DMR_STATE_INCOMING)
+				      ? spare_replaced(in, d->spare)
+				      : NULL;
 		uuid_copy(d->uuid, d->spare->uuid);
 		set_name(d, policy_find(in->policy, d->uuid), d->spare->super);
 		d->named = is_named(in, d->name, d->uuid);

@@ -38,7 +38,7 @@ struct match_input {
 };
 
 enum decision_kind {
-	DECIDE_ACTIVATE, /* finishing a migration first if spare_incoming() */
+	DECIDE_ACTIVATE, /* finishing a migration first if .replaced */
 	DECIDE_ACTIVE, /* it is already */
 	DECIDE_SKIP, /* not wanted, or not now */
 	DECIDE_CONFLICT, /* more than one device could be meant */
@@ -64,12 +64,6 @@ struct decision {
  * Returns their number, or -ENOMEM.
  */
 int match_decide(const struct match_input *in, struct decision **decisions);
-
-/* The spare was being filled to take another one's place. */
-bool spare_incoming(const struct found_spare *spare);
-
-/* The spare that says that @s took its place; NULL if there is none. */
-const struct found_spare *spare_replaced(const struct match_input *in, const struct found_spare *s);
 
 /* "activate", "active", ... */
 const char *decision_text(enum decision_kind kind);

@@ -117,28 +117,16 @@ static int prepare(struct request *r)
 	struct dmr_layout layout;
 	uuid_t spare_uuid;
 	int status = read_super(&r->old, &ours);
-	struct dmr_new n = {
-		.uuid = ours.header.uuid,
-		.spare_uuid = spare_uuid,
-		.name = ours.name,
-		.length = le64_to_cpu(ours.length),
-		.main_block = le32_to_cpu(ours.main_block),
-		.spare_block = r->new.block,
-		.created = le64_to_cpu(ours.created),
-		.generation = 1,
-	};
 
 	if (!status)
-		status = spare_refuse(&r->new, printable(r->main.path), n.main_block, &layout);
+		status = spare_refuse(&r->new, printable(r->main.path),
+				      le32_to_cpu(ours.main_block), &layout);
 	if (status)
 		return status;
 	if (!r->force && prepared(&r->new, &ours))
 		return spare_refuse_content(&r->new, false);
 	uuid_generate(spare_uuid);
-	dmr_super_init(&s, &layout, &n);
-	s.state = cpu_to_le32(DMR_STATE_INCOMING);
-	uuid_copy(s.peer_uuid, ours.spare_uuid);
-	s.main = ours.main;
+	dmr_super_incoming(&s, &layout, &ours, spare_uuid, r->new.block, 1);
 	spare_identity(&r->new, &s);
 	return spare_write(&r->new, r->force, &s);
 }

@@ -150,12 +150,10 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 	struct dmr_target *t = b->target;
 	struct dmr_store *s = &t->spare->store;
 	sector_t place;
-	int r = again ? 0 : dmr_reserve(t);
+	int r = again ? dmr_store_check(s) : dmr_reserve(t);
 
 	if (r)
 		return r;
-	if (!dmr_store_writable(s))
-		return s->read_only ? -EROFS : -EIO;
 	r = dmr_put_somewhere(t, s, t->mover.page, offset, &place);
 	if (r == -EIO)
 		WRITE_ONCE(t->guard.no_place, true);

@@ -220,6 +220,28 @@ void dmr_super_init(struct dmr_super *s, const struct dmr_layout *l, const struc
 	dmr_seal(s);
 }
 
+void dmr_super_incoming(struct dmr_super *s, const struct dmr_layout *l,
+			const struct dmr_super *ours, const __u8 *spare_uuid, __u32 spare_block,
+			__u64 generation)
+{
+	const struct dmr_new n = {
+		.uuid = ours->header.uuid,
+		.spare_uuid = spare_uuid,
+		.name = ours->name,
+		.length = le64_to_cpu(ours->length),
+		.main_block = le32_to_cpu(ours->main_block),
+		.spare_block = spare_block,
+		.created = le64_to_cpu(ours->created),
+		.generation = generation,
+	};
+
+	dmr_super_init(s, l, &n);
+	s->state = cpu_to_le32(DMR_STATE_INCOMING);
+	memcpy(s->peer_uuid, ours->spare_uuid, DMR_UUID_SIZE);
+	s->main = ours->main;
+	dmr_seal(s);
+}
+
 void dmr_table_init(struct dmr_table *t, const __u8 *uuid, __u32 index, __u64 generation)
 {
 	memset(t, 0, sizeof(*t));

@@ -5,6 +5,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/blkdev.h>
+#include <linux/math64.h>
 #include <linux/slab.h>
 #include <linux/uuid.h>
 
@@ -41,7 +42,7 @@ static int check(struct dmr_target *t, struct block_device *spare)
 static int check_room(const struct dmr_store *new, const struct dmr_store *old)
 {
 	const u64 room = dmr_data_sectors(&new->layout), used = READ_ONCE(old->remapped);
-	const u64 entries = (u64) new->layout.table_capacity *DMR_BLOCK_ENTRIES;
+	const u64 entries = mul_u32_u32(new->layout.table_capacity, DMR_BLOCK_ENTRIES);
 
 	if (used <= room && READ_ONCE(old->extents) <= entries)
 		return 0;
@@ -54,53 +55,39 @@ static int check_room(const struct dmr_store *new, const struct dmr_store *old)
  * What dmremap, or an attempt that ended early, has left there stands: who the device is, and
  * generations that have been used. -EEXIST if it is a set; -EUCLEAN if some of it was written over.
  */
-static int adopt(const struct dmr_store *s, struct dmr_new *n, struct dmr_identity *identity)
+static int check_adoptable(const struct dmr_store *s)
 {
-	const struct dmr_super *found = s->super;
-
-	if (le32_to_cpu(found->state) != DMR_STATE_INCOMING)
+	if (le32_to_cpu(s->super->state) != DMR_STATE_INCOMING)
 		return -EEXIST;
-	if (s->bad_copies || s->old_supers)
-		return -EUCLEAN;
-	memcpy((void *)n->spare_uuid, found->spare_uuid, DMR_UUID_SIZE);
-	*identity = found->spare;
-	/* One more than the next: see dmr_store_load(). */
-	n->generation = le64_to_cpu(found->header.generation) + 2;
-	return 0;
+	return s->bad_copies || s->old_supers ? -EUCLEAN : 0;
 }
 
 /* Make it an empty set of ours that nobody uses yet. */
 static int format(struct dmr_target *t, struct dmr_store *s)
 {
-	/* Of these fields none changes. */
-	const struct dmr_super *ours = dmr_spare(t)->store.super;
+	const struct dmr_store *ours = &dmr_spare(t)->store;
 	struct dmr_identity identity = { .sectors = cpu_to_le64(bdev_nr_sectors(s->bdev)) };
 	u8 spare_uuid[DMR_UUID_SIZE];
-	struct dmr_new n = {
-		.uuid = ours->header.uuid,
-		.spare_uuid = spare_uuid,
-		.name = ours->name,
-		.length = le64_to_cpu(ours->length),
-		.main_block = le32_to_cpu(ours->main_block),
-		.spare_block = bdev_logical_block_size(s->bdev),
-		.created = le64_to_cpu(ours->created),
-		.generation = 1,
-	};
-	int r = dmr_store_identify(s, ours->header.uuid);
+	u64 generation = 1;
+	int r = dmr_store_identify(s, ours->super->header.uuid);
+	const bool blank = r == 1;
 
-	generate_random_uuid(spare_uuid);
-	if (r == 1)
-		r = dmr_store_check_blank(s);
-	else if (!r)
-		r = adopt(s, &n, &identity);
+	if (r >= 0)
+		r = blank ? dmr_store_check_blank(s) : check_adoptable(s);
 	if (!r)
-		r = check_room(s, &dmr_spare(t)->store);
+		r = check_room(s, ours);
 	if (r)
 		return r;
-	dmr_super_init(s->super, &s->layout, &n);
-	s->super->state = cpu_to_le32(DMR_STATE_INCOMING);
-	memcpy(s->super->peer_uuid, ours->spare_uuid, DMR_UUID_SIZE);
-	s->super->main = ours->main;
+	generate_random_uuid(spare_uuid);
+	if (!blank) {
+		memcpy(spare_uuid, s->super->spare_uuid, DMR_UUID_SIZE);
+		identity = s->super->spare;
+		/* One more than the next: see dmr_store_load(). */
+		generation = le64_to_cpu(s->super->header.generation) + 2;
+	}
+	/* Of what this takes from ours nothing changes meanwhile. */
+	dmr_super_incoming(s->super, &s->layout, ours->super, spare_uuid,
+			   bdev_logical_block_size(s->bdev), generation);
 	s->super->spare = identity;
 	dmr_seal(s->super);
 	return dmr_store_format(s);
@@ -112,14 +99,10 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 
 	m->cancelled = false;
 	m->marked = false;
-	m->sector = 0;
-	m->end = 0;
-	m->singly = 0;
-	m->copied = 0;
 	m->waits = false;
 	m->passes = 0;
 	m->attempts = 0;
-	m->lost = false;
+	dmr_migrate_rewind(m);
 	bitmap_fill(m->dirty, to->extents.regions);
 	spin_lock_irq(&t->scrub.lock);
 	m->failed = 0;
@@ -188,11 +171,10 @@ int dmr_migrate_cancel(struct dmr_target *t)
 /* The old spare is as it was before. */
 static int unmark(struct dmr_target *t, struct dmr_errand *e)
 {
-	static const u8 none[DMR_UUID_SIZE];
 	struct dmr_store *s = &t->spare->store;
 
 	if (le32_to_cpu(s->super->state) == DMR_STATE_MIGRATING)
-		dmr_store_set_state(s, DMR_STATE_CLEAN, none);
+		dmr_store_set_state(s, DMR_STATE_CLEAN, NULL);
 	dmr_flush_distrust(t);
 	return 0;
 }

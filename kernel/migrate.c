@@ -185,6 +185,15 @@ int dmr_migrate_extent(struct dmr_target *t, struct page *const *page)
 	return r;
 }
 
+void dmr_migrate_rewind(struct dmr_migration *m)
+{
+	m->sector = 0;
+	m->end = 0;
+	m->singly = 0;
+	m->copied = 0;
+	m->lost = false;
+}
+
 bool dmr_migrate_region(struct dmr_target *t)
 {
 	const struct dmr_extents *x = &t->spare->extents;
@@ -211,11 +220,7 @@ static int end_pass(struct dmr_target *t)
 	if (!r && !m->lost && (m->copied <= FEW_SECTORS || m->passes >= MAX_PASSES))
 		r = dmr_mover_do(t, dmr_take_over);
 	m->passes++;
-	m->copied = 0;
-	m->lost = false;
-	m->sector = 0;
-	m->end = 0;
-	m->singly = 0;
+	dmr_migrate_rewind(m);
 	if (!r && !m->to)
 		dmr_migrate_end(t, 0);
 	return r;

@@ -67,6 +67,8 @@ void dmr_migrate_exit(struct dmr_target *t);
 
 /* Some of it, up to its end. Nothing to be done if nothing is being filled. By the worker. */
 int dmr_migrate_step(struct dmr_target *t);
+/* Begin a pass over all regions. */
+void dmr_migrate_rewind(struct dmr_migration *m);
 /* Go to the next region that has something to be copied. False if there is none. */
 bool dmr_migrate_region(struct dmr_target *t);
 /* Copy the next extent of the region at hand, or a part of it, by way of @page. */

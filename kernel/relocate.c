@@ -138,6 +138,7 @@ static blk_status_t write_pending(struct dmr_batch *b, struct bio *bio, sector_t
 static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t offset,
 				const struct dmr_place *run)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct dmr_target *t = b->target;
 	struct dmr_place block = *run;
 	blk_status_t status = BLK_STS_OK;
@@ -145,6 +146,7 @@ static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t o
 
 	if (!dmr_store_writable(&t->spare->store))
 		return BLK_STS_IOERR;
+	io->moved = true;
 	block.run = t->unit;
 	for (done = 0; done < run->run && !status; done += t->unit) {
 		block.sector = run->sector + done;
@@ -162,18 +164,18 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
 			      const struct dmr_place *place)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	blk_status_t status;
 
-	if (place->pending && !place->on_spare && bio_op(bio) != REQ_OP_DISCARD)
-		return write_pending(b, bio, offset, place->run);
+	if (place->pending && !discard)
+		return place->on_spare ? write_first(b, bio, offset, place)
+				       : write_pending(b, bio, offset, place->run);
 	if (dmr_is_moot(b->target->spare, bio, place->on_spare))
 		return BLK_STS_OK;
 	/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
 	io->moved |= place->on_spare;
-	if (place->pending && place->on_spare && bio_op(bio) != REQ_OP_DISCARD)
-		return write_first(b, bio, offset, place);
 	status = write_place(b->target, bio, offset, place);
-	if (dmr_is_suspect(status) && bio_op(bio) != REQ_OP_DISCARD)
+	if (dmr_is_suspect(status) && !discard)
 		status = write_blocks(b, bio, offset, place);
 	return status;
 }

@@ -191,15 +191,6 @@ static int step_pass(struct dmr_target *t)
 	return r;
 }
 
-/* It is of a spare that is about to go. */
-static void put_off_scrub(struct dmr_target *t)
-{
-	stop_scrub(t);
-	spin_lock_irq(&t->scrub.lock);
-	WRITE_ONCE(t->scrub.asked, true);
-	spin_unlock_irq(&t->scrub.lock);
-}
-
 static int step(struct dmr_target *t)
 {
 	struct dmr_scrub *c = &t->scrub;
@@ -209,8 +200,11 @@ static int step(struct dmr_target *t)
 	if (c->pass.copies)
 		return step_pass(t);
 	if (dmr_migrating(t)) {
-		if (c->running)
-			put_off_scrub(t);
+		if (c->running) {
+			/* Of a spare that is about to go. */
+			stop_scrub(t);
+			dmr_scrub_ask(t);
+		}
 		return dmr_migrate_step(t);
 	}
 	if (c->running && c->sector < t->ti->len)

@@ -364,10 +364,10 @@ void dmr_store_count_room(struct dmr_store *s)
 
 int dmr_store_reserve(struct dmr_store *s)
 {
-	if (s->read_only)
-		return -EROFS;
-	if (!dmr_store_writable(s))
-		return -EIO;
+	int r = dmr_store_check(s);
+
+	if (r)
+		return r;
 	if (!is_full(s) || s->fill + 1 < s->tables)
 		return 0;
 	return extend_table(s);
@@ -491,28 +491,31 @@ int dmr_store_commit(struct dmr_store *s)
 
 int dmr_store_save(struct dmr_store *s)
 {
-	int r;
+	int r = dmr_store_check(s);
 
-	if (s->read_only)
-		return -EROFS;
-	if (!dmr_store_writable(s))
-		return -EIO;
+	if (r)
+		return r;
 	r = dmr_super_commit(s);
 	s->failed |= r != 0;
 	return r;
 }
 
-static void enter_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
+void dmr_enter_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 {
 	s->super->state = cpu_to_le32(state);
-	memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
+	if (peer)
+		memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
+	else
+		memset(s->super->peer_uuid, 0, DMR_UUID_SIZE);
 }
 
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 {
-	if (!dmr_store_writable(s))
-		return s->read_only ? -EROFS : -EIO;
-	enter_state(s, state, peer);
+	int r = dmr_store_check(s);
+
+	if (r)
+		return r;
+	dmr_enter_state(s, state, peer);
 	return dmr_super_commit(s);
 }
 
@@ -520,7 +523,7 @@ int dmr_store_retire(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 {
 	int r;
 
-	enter_state(s, state, peer);
+	dmr_enter_state(s, state, peer);
 	r = dmr_super_commit(s);
 	if (r)
 		write_wave(s, 0, DMR_ALL_COPIES);

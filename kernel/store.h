@@ -113,7 +113,10 @@ int dmr_store_commit(struct dmr_store *s);
 /* Write the superblock anew. -EROFS, -EIO as dmr_store_commit(). */
 int dmr_store_save(struct dmr_store *s);
 
-/* The same with another state, and @peer as the other spare. An error says nothing of the table. */
+/*
+ * The same with another state, and @peer as the other spare, NULL: there is none. An error says
+ * nothing of the table.
+ */
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer);
 
 /*
@@ -196,6 +199,14 @@ static inline bool dmr_store_writable(const struct dmr_store *s)
 {
 	return !s->read_only && !READ_ONCE(s->failed) &&
 	       dmr_store_valid_copies(s) >= DMR_SAFE_COPIES;
+}
+
+/* Why none can, -EROFS or -EIO; 0 if one can. */
+static inline int dmr_store_check(const struct dmr_store *s)
+{
+	if (dmr_store_writable(s))
+		return 0;
+	return s->read_only ? -EROFS : -EIO;
 }
 
 #endif

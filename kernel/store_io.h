@@ -54,6 +54,9 @@ int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
 /* Enter a repair of the copies, at this time, into the superblock in memory. */
 void dmr_note_repair(struct dmr_store *s);
 
+/* Another state, in the superblock in memory; see dmr_store_set_state(). */
+void dmr_enter_state(struct dmr_store *s, enum dmr_state state, const u8 *peer);
+
 /* Make s->room what the table says. */
 void dmr_store_count_room(struct dmr_store *s);
 

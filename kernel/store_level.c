@@ -117,8 +117,7 @@ int dmr_level_copies(struct dmr_loader *l)
 	if (le32_to_cpu(s->super->state) == DMR_STATE_MIGRATING) {
 		DMWARN("%s: %pg: the move to another spare did not end, and has to be begun again",
 		       dmr_set_name(s), s->bdev);
-		s->super->state = cpu_to_le32(DMR_STATE_CLEAN);
-		memset(s->super->peer_uuid, 0, sizeof(s->super->peer_uuid));
+		dmr_enter_state(s, DMR_STATE_CLEAN, NULL);
 		superblocks = true;
 	}
 	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)

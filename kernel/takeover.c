@@ -28,9 +28,7 @@ static int copy_rest(struct dmr_target *t)
 	const unsigned long until = jiffies + (PATIENCE << min_t(int, m->attempts, LONGEST));
 	int r = 0;
 
-	m->sector = 0;
-	m->end = 0;
-	m->singly = 0;
+	dmr_migrate_rewind(m);
 	while (!r && (m->sector < m->end || dmr_migrate_region(t))) {
 		if (READ_ONCE(t->mover.stopped) || READ_ONCE(m->cancelled) ||
 		    time_after(jiffies, until)) {
@@ -72,10 +70,8 @@ static void inherit(struct dmr_super *new, const struct dmr_super *old)
  */
 static int go_back(struct dmr_store *old, struct dmr_store *new, int error)
 {
-	static const u8 none[DMR_UUID_SIZE];
-
 	old->generation = max(old->generation, new->generation);
-	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, none)) {
+	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, NULL)) {
 		dmr_store_retire(new, DMR_STATE_INCOMING, old->super->spare_uuid);
 		return error;
 	}

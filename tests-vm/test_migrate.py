@@ -15,10 +15,11 @@ from harness.errors import CommandFailed
 from harness.machine import Machine
 from harness.oracle import Oracle
 from harness.patience import deadline
-from harness.remap import Mapped, Remap
+from harness.remap import Remap, slow
 from harness.storm import Storm
 
 AREA = range(2048)  # sectors that hold version 1 before anything goes bad
+SLOWLY = 50  # milliseconds of each request, so that a move is under way for a while
 MOVED = [*range(64, 128, 8), *range(1024, 1536, 4)]
 
 
@@ -95,11 +96,11 @@ def test_a_large_disk_with_few_remaps_moves_at_once(boot, new_disk):
 def test_a_read_that_fails_now_and_then_loses_nothing(boot, new_disk):
     main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
     vm = boot(main, old, new)
-    with slowly(vm, new) as slow, Remap(vm, main, old) as dev:
+    with slow(vm, "slow", new, SLOWLY) as below, Remap(vm, main, old) as dev:
         moved(dev)
         place = places(old)[1025]
         old.bad_sectors(place, on="read")
-        dev.message(f"migrate {slow.dev}")
+        dev.message(f"migrate {below.dev}")
         vm.wait_for("dmsetup message r0 0 metadata_status | grep '^migration .* [1-9]'")
         old.heal()
         ended(dev)
@@ -179,7 +180,7 @@ def test_an_old_spare_that_takes_no_writes_can_be_left(boot, new_disk, how):
         migrate(dev, new)
         status = dev.status()
         assert (status.mode, status.health, status.valid_copies) == ("rw", "ok", "5/5")
-        assert f"do not leave it in this machine" in vm.run("dmesg")
+        assert "do not leave it in this machine" in vm.run("dmesg")
         assert not sectors.write(dev, AREA[::64], version=2, unit=64)
         dev.message("remap 500 1")
         old.heal()
@@ -198,21 +199,14 @@ def give_up_for(dev, error, timeout=60):
     assert not under_way(dev)
 
 
-def slowly(vm, disk, name="slow"):
-    """So slow that a move is under way for a while."""
-    vm.run("modprobe dm-delay")
-    length = vm.run(f"blockdev --getsz {disk.dev}").strip()
-    return Mapped(vm, name, f"0 {length} delay {disk.dev} 0 50")
-
-
 def test_a_move_that_is_cancelled_leaves_nothing_behind(boot, new_disk):
     main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
     vm = boot(main, old, new)
-    with slowly(vm, new) as slow, Remap(vm, main, old) as dev:
+    with slow(vm, "slow", new, SLOWLY) as below, Remap(vm, main, old) as dev:
         with pytest.raises(CommandFailed, match="No data"):
             dev.message("cancel")
         before = moved(dev).status()
-        dev.message(f"migrate {slow.dev}")
+        dev.message(f"migrate {below.dev}")
         vm.wait_for("dmsetup message r0 0 metadata_status | grep '^migration .* [1-9]'")
         assert (state(old), state(new)) == ("migrating", "incoming")
         dev.message("cancel")
@@ -220,7 +214,7 @@ def test_a_move_that_is_cancelled_leaves_nothing_behind(boot, new_disk):
         assert dev.status()._replace(generation=0) == before._replace(generation=0)
         assert state(old) == "clean"
         assert state(new) == "incoming"  # nobody uses it, and another attempt begins with it
-        migrate(dev, slow)
+        migrate(dev, below)
         assert not sectors.read(dev, AREA[::64], unit=64)
         vm.run("dmsetup suspend r0; dmsetup resume r0")  # lets go of what it no longer uses
 
@@ -228,9 +222,9 @@ def test_a_move_that_is_cancelled_leaves_nothing_behind(boot, new_disk):
 def test_a_new_spare_that_fails_changes_nothing(boot, new_disk):
     main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
     vm = boot(main, old, new)
-    with slowly(vm, new) as slow, Remap(vm, main, old) as dev:
+    with slow(vm, "slow", new, SLOWLY) as below, Remap(vm, main, old) as dev:
         before = moved(dev).status()
-        dev.message(f"migrate {slow.dev}")
+        dev.message(f"migrate {below.dev}")
         vm.wait_for("dmsetup message r0 0 metadata_status | grep '^migration .* [1-9]'")
         new.fail()
         give_up_for(dev, 5)
@@ -377,9 +371,9 @@ def test_dmremap_says_what_was_lost(boot, new_disk):
 def test_dmremap_cancels(boot, new_disk, how):
     main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
     vm = boot(main, old, new)
-    with slowly(vm, new) as slow, made(vm, main, old) as dev:
+    with slow(vm, "slow", new, SLOWLY) as below, made(vm, main, old) as dev:
         moved(dev)
-        job = vm.spawn(f"dmremap migrate home {slow.dev}")
+        job = vm.spawn(f"dmremap migrate home {below.dev}")
         vm.wait_for("dmsetup message home 0 metadata_status | grep '^migration .* [1-9]'")
         vm.run(how.replace("pkill -INT dmremap", "kill -INT $(pidof dmremap)"))
         result = job.wait()

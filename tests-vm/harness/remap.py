@@ -55,11 +55,11 @@ class Mapped:
 SLOW = 4  # milliseconds that a slow disk takes for everything
 
 
-def slow(vm, name, disk):
+def slow(vm, name, disk, delay=SLOW):
     """`with slow(vm, "main", main) as below:` - a slow disk, so that there is time to interfere."""
     vm.run("modprobe dm-delay")
     length = vm.run(f"blockdev --getsz {disk.dev}").strip()
-    return Mapped(vm, name, f"0 {length} delay {disk.dev} 0 {SLOW}")
+    return Mapped(vm, name, f"0 {length} delay {disk.dev} 0 {delay}")
 
 
 class Status(NamedTuple):
