@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "act.h"
+#include "activate.h"
 #include "command.h"
 #include "log.h"
 #include "mend.h"

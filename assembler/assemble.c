@@ -195,7 +195,7 @@ static int assemble(const struct request *r, json_t *list)
 	int n, status;
 
 	status = inventory_read(&inv, NULL, 0);
-	n = activate_list(&active);
+	n = active_list(&active);
 	if (n < 0) {
 		log_error("cannot list the active sets: %s", strerror(-n));
 		inventory_free(&inv);

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "activate.h"
+#include "active.h"
 
 /* One thing that somebody who watches sets wants to know. */
 struct change {

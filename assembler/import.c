@@ -127,7 +127,7 @@ static int import(const struct import *i, char **argv)
 	if (!status)
 		status = check_options(i, &list, argv);
 	if (!status)
-		status = activate_find(i->name, &set);
+		status = active_find(i->name, &set);
 	if (!status)
 		status = check_limit(i, &list, &set);
 	if (!status && !list.bad.count)

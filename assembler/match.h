@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "activate.h"
+#include "active.h"
 #include "copies.h"
 #include "device.h"
 #include "evidence.h"

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "activate.h"
+#include "active.h"
 #include "command.h"
 #include "copies.h"
 #include "log.h"
@@ -172,14 +173,14 @@ static int follow(const struct request *r, struct migration *m)
 	int err;
 
 	for (;;) {
-		err = activate_migration(r->set.name, m);
+		err = active_migration(r->set.name, m);
 		if (err)
 			return err;
 		show_progress(m);
 		if (!m->to)
 			return 0;
 		if (interrupted && !cancelled)
-			cancelled = !activate_cancel(r->set.name);
+			cancelled = !active_cancel(r->set.name);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -189,7 +190,7 @@ static int list_lost(const struct request *r)
 {
 	struct ranges pending, lost = {0};
 	char text[RANGE_TEXT];
-	int err = activate_pending(r->set.name, &pending);
+	int err = active_pending(r->set.name, &pending);
 
 	if (!err)
 		err = ranges_without(&pending, &r->pending, &lost);
@@ -259,9 +260,9 @@ static int migrate(struct request *r)
 		return status;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	err = activate_pending(r->set.name, &r->pending);
+	err = active_pending(r->set.name, &r->pending);
 	if (!err)
-		err = activate_migrate(r->set.name, r->new.dev);
+		err = active_migrate(r->set.name, r->new.dev);
 	if (err) {
 		log_error("cannot move %s to %s: %s ('dmesg' says more)", printable(r->set.name),
 			  printable(r->new.path), strerror(-err));
@@ -273,14 +274,14 @@ static int migrate(struct request *r)
 			  printable(r->set.name), strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (activate_lookup(r->set.name, &now) && now.spare == r->new.dev)
+	if (active_lookup(r->set.name, &now) && now.spare == r->new.dev)
 		return succeed(r);
 	return fail(r, &m);
 }
 
 static int cancel(const struct request *r)
 {
-	int err = activate_cancel(r->set.name);
+	int err = active_cancel(r->set.name);
 
 	if (!err)
 		return EXIT_FINE;
@@ -307,7 +308,7 @@ int cmd_migrate(int argc, char **argv)
 	}
 	if (cancelling ? optind + 1 != argc : optind + 2 != argc)
 		return usage_error(argv, cancelling ? "name a set" : "name a set and a device");
-	status = activate_find(argv[optind], &r.set);
+	status = active_find(argv[optind], &r.set);
 	if (!status && cancelling)
 		return cancel(&r);
 	if (!status)

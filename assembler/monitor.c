@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "activate.h"
+#include "active.h"
 #include "changes.h"
 #include "command.h"
 #include "log.h"
@@ -145,7 +145,7 @@ static const struct seen *find(const struct sets *sets, const struct active_set 
 static int look(struct sets *now, const struct sets *before)
 {
 	struct active_set *sets;
-	int n = activate_list(&sets);
+	int n = active_list(&sets);
 
 	*now = (struct sets){0};
 	if (n < 0)
@@ -156,7 +156,7 @@ static int look(struct sets *now, const struct sets *before)
 		struct seen *s = &now->seen[now->count];
 
 		s->set = sets[i];
-		if (activate_status(&sets[i], &s->status)) {
+		if (active_status(&sets[i], &s->status)) {
 			if (!old)
 				continue;
 			s->status = old->status;

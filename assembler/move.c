@@ -68,7 +68,7 @@ static int check_target(struct job *j)
 	const char *name = printable(j->set->name);
 	struct active_status s;
 
-	if (activate_status(j->set, &s)) {
+	if (active_status(j->set, &s)) {
 		log_error("%s does not answer as a dm-remap target should", name);
 		return EXIT_FAILED;
 	}
@@ -96,12 +96,12 @@ static void show_progress(const struct job *j, uint64_t total)
 
 /* What of .todo, from @range and @from in it on, goes with one message. Returns how many ranges. */
 static size_t next_message(const struct job *j, size_t *range, uint64_t *from,
-			   struct range message[ACTIVATE_MOVES])
+			   struct range message[ACTIVE_MOVES])
 {
 	uint64_t room = MESSAGE_SECTORS;
 	size_t n = 0;
 
-	while (*range < j->todo.count && n < ACTIVATE_MOVES && room) {
+	while (*range < j->todo.count && n < ACTIVE_MOVES && room) {
 		const struct range *r = &j->todo.range[*range];
 		uint64_t left = r->sectors - *from, sectors = left < room ? left : room;
 
@@ -120,12 +120,12 @@ static size_t next_message(const struct job *j, size_t *range, uint64_t *from,
 static void ask_target(struct job *j)
 {
 	uint64_t total = ranges_sectors(&j->todo), from = 0;
-	struct range message[ACTIVATE_MOVES];
+	struct range message[ACTIVE_MOVES];
 	size_t range = 0, n;
 
 	while (!j->err && (n = next_message(j, &range, &from, message))) {
 		show_progress(j, total);
-		j->err = activate_move(j->set->name, message, n);
+		j->err = active_move(j->set->name, message, n);
 		if (j->err == -EIO)
 			j->err = 0;
 		for (size_t i = 0; i < n; i++)
@@ -156,7 +156,7 @@ static void list_ranges(const struct ranges *r, const char *why)
 static int report_left(const struct job *j)
 {
 	struct ranges pending, readable = {0}, unreadable = {0};
-	int err = activate_pending(j->set->name, &pending);
+	int err = active_pending(j->set->name, &pending);
 
 	if (err)
 		log_error("cannot ask %s which sectors are unreadable: %s", printable(j->set->name),

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "activate.h"
+#include "active.h"
 #include "ranges.h"
 
 /* Sectors of the set's device. */

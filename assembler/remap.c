@@ -30,7 +30,7 @@ static int move(const char *name, uint64_t sector, uint64_t count)
 {
 	struct ranges wanted = {0};
 	struct active_set set;
-	int status = activate_find(name, &set);
+	int status = active_find(name, &set);
 	uint64_t limit;
 
 	if (status)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "activate.h"
+#include "active.h"
 #include "command.h"
 #include "log.h"
 #include "mend.h"
@@ -70,7 +70,7 @@ static int repair(struct copies *c, const struct device *d, bool dry_run)
 
 static bool ask(const struct active_set *set, struct active_status *s)
 {
-	if (!activate_status(set, s))
+	if (!active_status(set, s))
 		return true;
 	log_error("%s does not answer as a dm-remap target should", printable(set->name));
 	return false;
@@ -84,7 +84,7 @@ static int repair_active(const struct active_set *set)
 
 	if (!ask(set, &before))
 		return EXIT_FAILED;
-	err = activate_repair(set->name);
+	err = active_repair(set->name);
 	if (err && err != -EIO) {
 		log_error("cannot have %s mended: %s ('dmesg' says more)", printable(set->name),
 			  strerror(-err));
@@ -115,7 +115,7 @@ int cmd_repair(int argc, char **argv)
 	if (optind + 1 != argc)
 		return usage_error(argv, "name exactly one spare or active set");
 
-	if (activate_lookup(argv[optind], &set)) {
+	if (active_lookup(argv[optind], &set)) {
 		if (dry_run)
 			return usage_error(argv, "--dry-run is for a spare that is not in use");
 		return repair_active(&set);

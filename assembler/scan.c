@@ -44,7 +44,7 @@ static int scan(struct inventory *inv, json_t *list)
 {
 	struct policy policy;
 	struct active_set *active;
-	int actives = activate_list(&active);
+	int actives = active_list(&active);
 	struct match_input in = {
 		.policy = &policy,
 		.active = active,

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "activate.h"
+#include "active.h"
 #include "command.h"
 #include "log.h"
 #include "sysfs.h"
@@ -35,7 +35,7 @@ static int gather(struct facts *f, const struct active_set *set)
 	int err = 0;
 
 	*f = (struct facts){0};
-	if (activate_status(set, &f->s)) {
+	if (active_status(set, &f->s)) {
 		log_error("%s does not answer as a dm-remap target should", name);
 		return EXIT_FAILED;
 	}
@@ -44,7 +44,7 @@ static int gather(struct facts *f, const struct active_set *set)
 	sysfs_node(set->main, f->main, sizeof(f->main));
 	sysfs_node(set->spare, f->spare, sizeof(f->spare));
 	if (f->s.pending_sectors)
-		err = activate_pending(set->name, &f->pending);
+		err = active_pending(set->name, &f->pending);
 	if (err)
 		log_error("cannot ask %s which sectors are unreadable: %s", name, strerror(-err));
 	f->has_pending = !err;
@@ -145,7 +145,7 @@ static int show(const struct active_set *sets, int n, json_t *list)
 static int show_one(const char *name, json_t *list)
 {
 	struct active_set set;
-	int status = activate_find(name, &set);
+	int status = active_find(name, &set);
 
 	return status ? status : show(&set, 1, list);
 }
@@ -153,7 +153,7 @@ static int show_one(const char *name, json_t *list)
 static int show_all(json_t *list)
 {
 	struct active_set *sets;
-	int n = activate_list(&sets), status;
+	int n = active_list(&sets), status;
 
 	if (n < 0) {
 		log_error("cannot list the active sets: %s", strerror(-n));

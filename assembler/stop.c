@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "activate.h"
+#include "active.h"
 #include "command.h"
 #include "log.h"
 
@@ -39,7 +40,7 @@ static int stop_one(const char *name)
 static int stop_all(void)
 {
 	struct active_set *sets;
-	int n = activate_list(&sets), status = EXIT_FINE;
+	int n = active_list(&sets), status = EXIT_FINE;
 
 	if (n < 0) {
 		log_error("cannot list the active sets: %s", strerror(-n));
@@ -54,7 +55,7 @@ static int stop_all(void)
 static int stop_named(const char *name)
 {
 	struct active_set set;
-	int status = activate_find(name, &set);
+	int status = active_find(name, &set);
 
 	return status ? status : stop_one(name);
 }

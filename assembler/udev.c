@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
+#include "active.h"
 #include "command.h"
 #include "copies.h"
 #include "device.h"
@@ -15,8 +16,6 @@
 #include "policy.h"
 #include "probe.h"
 #include "sysfs.h"
-
-#define DM_UUID_PREFIX "DMREMAP-"
 
 static const char usage[] =
 	"DEVICE\n"
@@ -90,8 +89,8 @@ static bool is_held(const struct device *d, uuid_t set)
 
 	for (int i = 0; i < n; i++) {
 		if (sysfs_text(holder[i], "dm/uuid", uuid, sizeof(uuid)) &&
-		    !strncmp(uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX)) &&
-		    !uuid_parse(uuid + strlen(DM_UUID_PREFIX), set))
+		    !strncmp(uuid, UUID_PREFIX, strlen(UUID_PREFIX)) &&
+		    !uuid_parse(uuid + strlen(UUID_PREFIX), set))
 			return true;
 	}
 	return false;
@@ -145,7 +144,7 @@ int cmd_udev(int argc, char **argv)
 
 	if (device_read(&device, argv[optind]) || device.is_file)
 		return EXIT_FINE;
-	if (!strncmp(device.dm_uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX)))
+	if (!strncmp(device.dm_uuid, UUID_PREFIX, strlen(UUID_PREFIX)))
 		print_main_partuuid(&device);
 	else
 		print_member(&device);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "activate.h"
+#include "active.h"
 #include "badlist.h"
 
 static const struct badlist_options plain = {BADLIST_BLOCK_BYTES, BADLIST_BAD};
@@ -203,7 +203,7 @@ static void assert_pending(const char *answer, bool understood, const char *rang
 {
 	struct ranges r = {0};
 
-	assert_int_equal(activate_parse_pending(answer, &r), understood);
+	assert_int_equal(active_parse_pending(answer, &r), understood);
 	if (understood)
 		assert_string_equal(describe(&r), ranges);
 	ranges_free(&r);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "task.h"
+
+/* libdevmapper's own words are details for us: what they mean is said by whoever asked. */
+static void dm_log(int level, const char *file, int line, int dm_errno, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+static void dm_log(int level, const char *file, int line, int dm_errno, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	(void)file;
+	(void)line;
+	(void)dm_errno;
+	if ((level & 7) > 4) /* more than warnings */
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_debug("libdevmapper: %s", printable(text));
+}
+
+bool task_possible(void)
+{
+	return !access("/sys/class/misc/device-mapper", F_OK);
+}
+
+struct dm_task *task_new(int type, const char *name)
+{
+	struct dm_task *task;
+
+	dm_log_with_errno_init(dm_log);
+	dm_udev_set_sync_support(0);
+	task = dm_task_create(type);
+	if (task && name && !dm_task_set_name(task, name)) {
+		dm_task_destroy(task);
+		return NULL;
+	}
+	return task;
+}
+
+int task_run(struct dm_task *task)
+{
+	int err;
+
+	if (dm_task_run(task))
+		return 0;
+	err = dm_task_get_errno(task);
+	return err ? -err : -EIO;
+}
+
+char *task_params(const char *name, int type)
+{
+	struct dm_task *task = task_new(type, name);
+	char *kind = NULL, *params = NULL, *copy = NULL;
+	uint64_t start, length;
+
+	/* asking must not make a set that does I/O wait for a flush */
+	if (task && dm_task_no_flush(task) && !task_run(task)) {
+		dm_get_next_target(task, NULL, &start, &length, &kind, &params);
+		if (kind && params && !strcmp(kind, TARGET))
+			copy = strdup(params);
+	}
+	if (task)
+		dm_task_destroy(task);
+	return copy;
+}
+
+int task_message(const char *name, const char *text, char **answer)
+{
+	struct dm_task *task = task_new(DM_DEVICE_TARGET_MSG, name);
+	const char *said;
+	int err = -ENOMEM;
+
+	*answer = NULL;
+	if (task && dm_task_set_sector(task, 0) && dm_task_set_message(task, text))
+		err = task_run(task);
+	if (!err) {
+		said = dm_task_get_message_response(task);
+		*answer = strdup(said ? said : "");
+		err = *answer ? 0 : -ENOMEM;
+	}
+	if (task)
+		dm_task_destroy(task);
+	return err;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* libdevmapper's tasks, as we use them. */
+#ifndef TASK_H
+#define TASK_H
+
+#include <libdevmapper.h>
+#include <stdbool.h>
+
+#define TARGET "remap"
+
+/* False if the kernel knows no device-mapper yet: libdevmapper, if asked then, has modules loaded by running a program. */
+bool task_possible(void);
+
+/*
+ * A new task; NULL if memory is short. Events carry the flag of a primary source, which libdevmapper
+ * sets by itself, but no cookie: waiting for its semaphore hangs for ever once udevd is gone, as at
+ * switch-root.
+ */
+struct dm_task *task_new(int type, const char *name);
+
+/* Returns 0 or a negative errno. */
+int task_run(struct dm_task *task);
+
+/*
+ * The parameters of the only target of @name, for DM_DEVICE_STATUS or DM_DEVICE_TABLE; to be freed.
+ * NULL if that is not one of ours, or does not answer.
+ */
+char *task_params(const char *name, int type);
+
+/* Send @text to the target. Its answer, "" if it gave none, is to be freed. Returns 0 or a negative errno. */
+int task_message(const char *name, const char *text, char **answer);
+
+#endif
