@@ -51,6 +51,26 @@ void dmr_store_forget(struct dmr_store *s);
 /* Make s->table @tables long in memory; the new blocks are empty and of @generation. -ENOMEM. */
 int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
 
+/*
+ * Make the table longer, on the spare, too. -ENOSPC: it is as long as it can be; -ENOMEM: nothing
+ * has happened; otherwise the store has failed.
+ */
+int dmr_store_extend(struct dmr_store *s);
+
+/* Copies that commits rely on. */
+u8 dmr_good_copies(const struct dmr_store *s);
+
+/* -EIO if there are fewer of these than a commit needs. */
+int dmr_enough_copies(const struct dmr_store *s);
+
+/*
+ * Write the superblock to all good copies, and the changed table blocks to those not in @lead,
+ * which have them. While nobody has the superblock, half of the copies at most are written at
+ * once: those of @lead, as long as there are any. Copies that join come last, by themselves: before
+ * that, what they hold must not win over the good ones. Errors as dmr_super_commit().
+ */
+int dmr_publish(struct dmr_store *s, u8 lead);
+
 /* Enter a repair of the copies, at this time, into the superblock in memory. */
 void dmr_note_repair(struct dmr_store *s);
 

@@ -11,7 +11,7 @@
 
 #define DM_MSG_PREFIX "remap"
 
-/* What was written without an error, and is not there: once more, as somebody may be at work there. */
+/* What was written without an error, and is not there: once more, somebody may be at work there. */
 #define TRIES 3
 
 static_assert(DMR_LOOK_BLOCKS <= 32, "a bit per block in an u32");
