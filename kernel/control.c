@@ -198,7 +198,7 @@ static int message(struct dmr_target *t, unsigned int argc, char **argv, char *r
 		describe_metadata(t, result, maxlen);
 		return 1;
 	}
-	DMERR("%s: no such message, or not its arguments", name);
+	DMERR("%s: unknown, or not its arguments", name);
 	return -EINVAL;
 }
 

@@ -233,9 +233,9 @@ struct dmr_new {
 void dmr_super_init(struct dmr_super *s, const struct dmr_layout *l, const struct dmr_new *n);
 
 /*
- * The same of an empty spare that is to be filled from the one of @ours, of the same set. @spare_block
- * and @generation as in struct dmr_new. The identity of main is there; that of the spare holds its
- * size only.
+ * The same of an empty spare that is to be filled from the one of @ours, of the same set.
+ * @spare_block and @generation as in struct dmr_new. The identity of main is there; that of the
+ * spare holds its size only.
  */
 void dmr_super_incoming(struct dmr_super *s, const struct dmr_layout *l,
 			const struct dmr_super *ours, const __u8 *spare_uuid, __u32 spare_block,

@@ -205,7 +205,8 @@ bool dmr_migrate_region(struct dmr_target *t)
 	if (region >= x->regions)
 		return false;
 	clear_bit(region, m->dirty);
-	smp_mb__after_atomic(); /* what is written from now on sets it again; see dmr_note_change() */
+	/* What is written from now on sets it again; see dmr_note_change(). */
+	smp_mb__after_atomic();
 	m->sector = (sector_t)region << x->shift;
 	m->end = min(m->sector + dmr_region_left(x, m->sector), t->ti->len);
 	return true;

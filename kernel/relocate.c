@@ -393,7 +393,7 @@ out:
 	return r;
 }
 
-int dmr_mover_do(struct dmr_target *t, typeof_member(struct dmr_errand, run) run)
+int dmr_mover_do(struct dmr_target *t, int (*run)(struct dmr_target *t, struct dmr_errand *e))
 {
 	struct dmr_errand *e = kzalloc(sizeof(*e), GFP_NOIO);
 

@@ -95,7 +95,10 @@ void dmr_scrub_drain(struct dmr_target *t);
 void dmr_scrub_kick(struct dmr_target *t);
 /* Begin a scrub, after the one that is under way, if any. */
 void dmr_scrub_ask(struct dmr_target *t);
-/* Begin a repair of all copies, however many attempts have failed. Returns the number of the request. */
+/*
+ * Begin a repair of all copies, however many attempts have failed. Returns the number of the
+ * request.
+ */
 unsigned int dmr_repair_ask(struct dmr_target *t);
 /* The same, waited for. -EBUSY while suspended, -EROFS, -EIO if damage is left, -EINTR. */
 int dmr_repair(struct dmr_target *t);

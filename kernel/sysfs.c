@@ -22,20 +22,20 @@ static struct dmr_target *target_of(struct device_attribute *a)
 }
 
 #define SHOW(name, format, ...)                                                             \
+	static ssize_t name##_emit(struct dmr_target *t, char *buf)                         \
+	{                                                                                   \
+		return sysfs_emit(buf, format "\n", __VA_ARGS__);                           \
+	}                                                                                   \
 	static ssize_t name##_show(struct device *d, struct device_attribute *a, char *buf) \
 	{                                                                                   \
-		struct dmr_target *t = target_of(a);                                        \
-                                                                                            \
-		return sysfs_emit(buf, format "\n", __VA_ARGS__);                           \
+		return name##_emit(target_of(a), buf);                                      \
 	}
 
 #define STORE(name, do_it)                                                                         \
 	static ssize_t name##_store(struct device *d, struct device_attribute *a, const char *buf, \
 				    size_t count)                                                  \
 	{                                                                                          \
-		const int r = do_it(target_of(a), buf);                                            \
-                                                                                                   \
-		return r ? r : count;                                                              \
+		return do_it(target_of(a), buf) ?: count;                                          \
 	}
 
 static int trigger_repair(struct dmr_target *t, const char *value)
@@ -66,8 +66,7 @@ static int enable_auto_repair(struct dmr_target *t, const char *value)
 	return 0;
 }
 
-SHOW(metadata_health, "%u/%u copies valid", dmr_store_valid_copies(&dmr_spare(t)->store),
-     DMR_COPIES)
+SHOW(metadata_health, "%u/5 copies valid", dmr_store_valid_copies(&dmr_spare(t)->store))
 SHOW(metadata_repairs, "%llu", le64_to_cpu(dmr_spare(t)->store.super->repairs))
 SHOW(last_repair_time, "%llu", le64_to_cpu(dmr_spare(t)->store.super->last_repair))
 SHOW(scrubs_completed, "%llu", le64_to_cpu(dmr_spare(t)->store.super->scrubs))

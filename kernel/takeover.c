@@ -169,8 +169,7 @@ int dmr_take_over(struct dmr_target *t, struct dmr_errand *e)
 	/* A table that has been loaded for the old spare could not be resumed any more. */
 	if (!dmr_turn_begin(t)) {
 		if (!m->waits)
-			DMWARN("%s: a table is loaded for it: turning to %pg when that is resumed "
-			       "or cleared",
+			DMWARN("%s: turns to %pg when the table loaded for it is resumed or gone",
 			       dmr_set_name(&m->to->store), m->to->dev->bdev);
 		m->waits = true;
 		return -EBUSY;

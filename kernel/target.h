@@ -167,10 +167,10 @@ static inline struct dmr_spare *dmr_spare(const struct dmr_target *t)
 	return READ_ONCE(t->spare);
 }
 
-/* True if another spare is being filled. Pairs with the release that makes it known. */
+/* True if another spare is being filled. */
 static inline bool dmr_migrating(const struct dmr_target *t)
 {
-	return smp_load_acquire(&t->migration.to);
+	return smp_load_acquire(&t->migration.to); /* pairs with the release in begin() */
 }
 
 /* The device that @place is on, which was looked up in the map of @s. */
@@ -398,7 +398,7 @@ struct dmr_errand {
  */
 int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e);
 /* The same for one without ranges; also -ENOMEM: nothing was done. */
-int dmr_mover_do(struct dmr_target *t, typeof_member(struct dmr_errand, run) run);
+int dmr_mover_do(struct dmr_target *t, int (*run)(struct dmr_target *t, struct dmr_errand *e));
 /* Run @e, which kmalloc() has made, some time; it may be dropped. In any context. */
 void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 
@@ -461,7 +461,10 @@ bool dmr_read_failed(blk_status_t status, const struct bio *bio);
 
 /* restore.c: errands */
 
-/* Enter in the map @fresh what could not be read on main, which only the map in use knows. -ENOMEM. */
+/*
+ * Enter in the map @fresh what could not be read on main, which only the map in use knows.
+ * -ENOMEM.
+ */
 int dmr_keep_pending(struct dmr_target *t, struct dmr_extents *fresh);
 /*
  * Load the table from the spare again, as at activation. -EUCLEAN if it differs in more than a

@@ -76,7 +76,8 @@ enum dmr_fault dmr_tally_verdict(const struct dmr_tally *t, const struct dmr_sup
 /*
  * Which of the copies in @left to mend next, when those in @whole are: one, another, and when two
  * are whole the others. What is not current may still be the only whole copy: a commit that was cut
- * short leaves new blocks here and there, and the version before where it has not been. Bit per copy.
+ * short leaves new blocks here and there, and the version before where it has not been. Bit per
+ * copy.
  */
 unsigned int dmr_mend_next(unsigned int left, unsigned int whole);
 
