@@ -7,20 +7,29 @@
 
 #include "active.h"
 
-/* One thing that somebody who watches sets wants to know. */
-struct change {
-	const char
-		*event; /* "mode", "health", "copies", "repair", "moved", "pending", "unreadable" */
-	char sentence[256];
+/* A set as somebody sees it who watches it. */
+struct view {
+	struct active_status status;
+	/* paths of devices, "" if there is none or it is gone */
+	char spare[256];
+	char incoming[256]; /* is being filled to take its place */
+	char refused[256]; /* was to take its place the last time, and did not */
+	int refusal; /* why, a negative errno */
 };
 
-#define CHANGES_MAX 7
+/* One thing that somebody who watches sets wants to know. */
+struct change {
+	/* "mode", "health", "copies", "repair", "moved", "pending", "unreadable", "spare", "migration" */
+	const char *event;
+	char sentence[1024];
+};
+
+#define CHANGES_MAX 9
 
 /*
  * Fill @out, of CHANGES_MAX. Where @before is NULL nothing was known: what is wrong is news. Returns
  * how many there are.
  */
-size_t changes_find(const struct active_status *before, const struct active_status *after,
-		    struct change *out);
+size_t changes_find(const struct view *before, const struct view *after, struct change *out);
 
 #endif

@@ -31,7 +31,9 @@ static const char usage[] =
 	"  --interval N   look at least every N seconds (60), also if nothing was reported\n"
 	"  --oneshot      look once, and end\n"
 	"  --test         begin with the event 'test' for each set, to try the program\n\n"
-	"Events: active, gone, mode, health, copies, repair, moved, pending, unreadable, test.\n";
+	"Events: active, gone, mode, health, copies, repair, moved, pending, unreadable, "
+	"migration,\n"
+	"spare, test.\n";
 
 static const struct option options[] = {
 	{"program", required_argument, NULL, 'p'},
@@ -50,7 +52,7 @@ struct watch {
 /* A set as it was last seen. */
 struct seen {
 	struct active_set set;
-	struct active_status status;
+	struct view view;
 };
 
 struct sets {
@@ -63,30 +65,23 @@ static void export_text(const char *name, const char *value)
 	setenv(name, value, true);
 }
 
-static void export_node(const char *name, dev_t dev)
-{
-	char path[256];
-
-	sysfs_node(dev, path, sizeof(path));
-	export_text(name, path);
-}
-
 /* In the child. */
 static void export_facts(const struct seen *s, const char *event, const char *sentence)
 {
-	char uuid[UUID_STR_LEN], device[DMR_NAME_SIZE + 16], copies[16];
+	char uuid[UUID_STR_LEN], device[DMR_NAME_SIZE + 16], copies[16], main[256] = "";
 
 	uuid_unparse_lower(s->set.uuid, uuid);
 	snprintf(device, sizeof(device), "/dev/mapper/%s", s->set.name);
-	snprintf(copies, sizeof(copies), "%u", s->status.valid_copies);
+	snprintf(copies, sizeof(copies), "%u", s->view.status.valid_copies);
+	sysfs_node(s->set.main, main, sizeof(main));
 	export_text("DMREMAP_EVENT", event);
 	export_text("DMREMAP_NAME", s->set.name);
 	export_text("DMREMAP_UUID", uuid);
 	export_text("DMREMAP_DEVICE", device);
-	export_node("DMREMAP_MAIN", s->set.main);
-	export_node("DMREMAP_SPARE", s->set.spare);
-	export_text("DMREMAP_MODE", s->status.mode);
-	export_text("DMREMAP_HEALTH", s->status.health);
+	export_text("DMREMAP_MAIN", main);
+	export_text("DMREMAP_SPARE", s->view.spare);
+	export_text("DMREMAP_MODE", s->view.status.mode);
+	export_text("DMREMAP_HEALTH", s->view.status.health);
 	export_text("DMREMAP_VALID_COPIES", copies);
 	export_text("DMREMAP_MESSAGE", sentence);
 }
@@ -113,7 +108,7 @@ static void run_program(const char *program, const struct seen *s, const char *e
 static void tell(const struct watch *w, const struct seen *s, const char *event,
 		 const char *sentence)
 {
-	char line[512];
+	char line[sizeof(((struct change *)NULL)->sentence) + DMR_NAME_SIZE * 4];
 
 	snprintf(line, sizeof(line), "%s %s", printable(s->set.name), sentence);
 	printf("%s: %s\n", event, line);
@@ -122,11 +117,10 @@ static void tell(const struct watch *w, const struct seen *s, const char *event,
 		run_program(w->program, s, event, line);
 }
 
-static void tell_changes(const struct watch *w, const struct active_status *before,
-			 const struct seen *now)
+static void tell_changes(const struct watch *w, const struct view *before, const struct seen *now)
 {
 	struct change changes[CHANGES_MAX];
-	size_t count = changes_find(before, &now->status, changes);
+	size_t count = changes_find(before, &now->view, changes);
 
 	for (size_t i = 0; i < count; i++)
 		tell(w, now, changes[i].event, changes[i].sentence);
@@ -139,6 +133,23 @@ static const struct seen *find(const struct sets *sets, const struct active_set 
 		    sets->seen[i].set.dev == set->dev)
 			return &sets->seen[i];
 	return NULL;
+}
+
+/* Returns 0 or a negative errno: it does not answer. */
+static int view(const struct active_set *set, struct view *v)
+{
+	struct migration m;
+	int err = active_status(set, &v->status);
+
+	if (!err)
+		err = active_migration(set->name, &m);
+	if (err)
+		return err;
+	sysfs_node(set->spare, v->spare, sizeof(v->spare));
+	sysfs_node(m.to, v->incoming, sizeof(v->incoming));
+	sysfs_node(m.failed, v->refused, sizeof(v->refused));
+	v->refusal = m.error;
+	return 0;
 }
 
 /* All sets that answer; one that is suspended, or about to go, is as it was. */
@@ -156,10 +167,10 @@ static int look(struct sets *now, const struct sets *before)
 		struct seen *s = &now->seen[now->count];
 
 		s->set = sets[i];
-		if (active_status(&sets[i], &s->status)) {
+		if (view(&sets[i], &s->view)) {
 			if (!old)
 				continue;
-			s->status = old->status;
+			s->view = old->view;
 		}
 		now->count++;
 	}
@@ -188,7 +199,7 @@ static int look_again(const struct watch *w, struct sets *sets, bool first)
 			tell(w, &now.seen[i], "active", "is active");
 		if (first && w->test)
 			tell(w, &now.seen[i], "test", "is watched; this is a test");
-		tell_changes(w, old ? &old->status : NULL, &now.seen[i]);
+		tell_changes(w, old ? &old->view : NULL, &now.seen[i]);
 	}
 	free(sets->seen);
 	*sets = now;

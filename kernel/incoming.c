@@ -111,6 +111,7 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	spin_unlock_irq(&t->scrub.lock);
 	DMINFO("%s: moving from %pg to %pg", dmr_set_name(&to->store), dmr_spare(t)->dev->bdev,
 	       to->dev->bdev);
+	dm_table_event(t->ti->table);
 	dmr_scrub_kick(t);
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness import sectors
 from harness.copies import Copies
-from harness.remap import Remap
+from harness.remap import Remap, slow
 
 PROGRAM = "/tmp/told"
 TOLD = "/tmp/told.log"
@@ -62,6 +62,39 @@ def test_what_happens_to_a_set(vm_and_disks):
     vm.run("kill $(cat /tmp/pid)")
     said = monitor.wait().stdout.splitlines()
     assert "copies: home 4 of 5 copies of its metadata are valid, 5 before" in said
+
+
+def test_another_spare(boot, new_disk):
+    main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
+    vm = boot(main, old, new)
+    vm.run(f"dmremap create home --main {main.dev} --spare {old.dev} && dmremap assemble home")
+    monitor = vm.spawn("echo $$ > /tmp/pid; exec dmremap monitor --interval 3600 --test > /tmp/said")
+    vm.wait_for("grep ^test: /tmp/said")
+    vm.run("dmsetup message home 0 remap " + " ".join(f"{sector} 1" for sector in range(0, 8192, 256)))
+    with slow(vm, "slow", new, delay=50) as below:
+        vm.spawn(f"dmremap migrate home {below.dev}")
+        vm.wait_for("grep ^migration: /tmp/said")
+        vm.run("dmremap migrate home --cancel")
+        vm.wait_for("grep 'cancel' /tmp/said", timeout=60)
+    vm.run(f"dmremap migrate home {new.dev}")
+    vm.wait_for("grep ^spare: /tmp/said")
+    vm.run("kill $(cat /tmp/pid)")
+    monitor.wait()
+    said = [line for line in vm.run("cat /tmp/said").splitlines() if line.startswith(("migration", "spare"))]
+    assert said[0] == "migration: home is being moved to the spare /dev/dm-1"
+    assert said[1] == "migration: home was not moved to the spare /dev/dm-1: Operation canceled"
+    assert said[-1].startswith(f"spare: home has the spare {new.dev} now, and not {old.dev} any more")
+    # it may have been over before anybody looked
+    assert said[2:-1] in ([], [f"migration: home is being moved to the spare {new.dev}"])
+
+
+def test_a_main_that_is_gone_has_no_name(vm_and_disks):
+    vm, main, spare = vm_and_disks
+    vm.unplug(main)
+    vm.wait_for(f"! test -e {main.dev}")
+    vm.run(f"dmremap monitor --oneshot --test --program {PROGRAM}")
+    (_, event, device, name, *_), *_ = told(vm)
+    assert (event, device, name) == ("test", "/dev/mapper/home", "")
 
 
 def test_oneshot_says_what_is_wrong(vm_and_disks):
