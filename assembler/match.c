@@ -163,17 +163,17 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			continue;
 		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
 				 &other);
-		heir = spare_took_over(d->spare, s)   ? d->spare
-		       : spare_took_over(s, d->spare) ? s
-						      : NULL;
+		heir = spare_heir(d->spare, s);
 		if (heir == d->spare && evidence_strong(&me))
 			continue;
 		if (heir) {
-			const char *mine_path = printable(d->spare->device->path);
-
-			decide(d, evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
-			       "%s says that it took over from %s, which does not say so",
-			       heir == s ? path : mine_path, heir == s ? mine_path : path);
+			decide(d,
+			       heir == s && evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
+			       "both %s and %s claim to be its spare, one in place of the other; "
+			       "%s "
+			       "was written last",
+			       printable(d->spare->device->path), path,
+			       printable(heir->device->path));
 			return false;
 		}
 		if (evidence_strong(&other) && !evidence_strong(&me)) {

@@ -103,7 +103,8 @@ static bool prepared(const struct device *new, const struct dmr_super *ours)
 	if (fd < 0)
 		return false;
 	if (!copies_read_super(&c, fd, new->sectors, ours->header.uuid) && copies_super(&c))
-		found = le32_to_cpu(copies_super(&c)->state) == DMR_STATE_INCOMING;
+		found = le32_to_cpu(copies_super(&c)->state) == DMR_STATE_INCOMING &&
+			le64_to_cpu(copies_super(&c)->header.generation) < DMR_LAST_GENERATION;
 	for (int k = 0; k < DMR_COPIES && found; k++)
 		found = c.fault[k] == DMR_OK;
 	copies_free(&c);

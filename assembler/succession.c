@@ -38,12 +38,22 @@ bool spare_out_of_office(const struct match_input *in, const struct found_spare 
 	       (spare_in_state(s, DMR_STATE_INCOMING) && !spare_replaced(in, s));
 }
 
-bool spare_took_over(const struct found_spare *new, const struct found_spare *old)
+static bool in_office(const struct found_spare *s)
 {
-	return spare_in_state(new, DMR_STATE_CLEAN) && !spare_in_state(old, DMR_STATE_SUPERSEDED) &&
-	       spare_succeeds(new, old) &&
-	       le64_to_cpu(new->super->header.generation) >
-		       le64_to_cpu(old->super->header.generation);
+	return spare_in_state(s, DMR_STATE_CLEAN) || spare_in_state(s, DMR_STATE_MIGRATING);
+}
+
+const struct found_spare *spare_heir(const struct found_spare *a, const struct found_spare *b)
+{
+	uint64_t mine, theirs;
+
+	if (!in_office(a) || !in_office(b) || !(spare_succeeds(a, b) || spare_succeeds(b, a)))
+		return NULL;
+	mine = le64_to_cpu(a->super->header.generation);
+	theirs = le64_to_cpu(b->super->header.generation);
+	if (mine == theirs)
+		return NULL;
+	return mine > theirs ? a : b;
 }
 
 /* spare_named(), by way of @hops others at most. */

@@ -19,8 +19,12 @@ const struct found_spare *spare_replaced(const struct match_input *in, const str
 /* No spare of a set any more, or not yet: one that was being filled has to hear from the one before it. */
 bool spare_out_of_office(const struct match_input *in, const struct found_spare *s);
 
-/* Both claim to be it, and @new says that it took over from @old, which could not be told. */
-bool spare_took_over(const struct found_spare *new, const struct found_spare *old);
+/*
+ * Both claim to be it, and one of them says that it took over from the other: that could not be told, or
+ * the one that took over could not be told that it did not succeed. The one that was written last; NULL
+ * if it is not so.
+ */
+const struct found_spare *spare_heir(const struct found_spare *a, const struct found_spare *b);
 
 /* True if @s is the spare that was named for the set, or took its place, also by way of others. */
 bool spare_named(const struct match_input *in, const struct found_spare *s,

@@ -90,6 +90,7 @@ int dmr_claim(struct dmr_target *t)
 	int r = 0;
 
 	mutex_lock(&lock);
+	rcu_read_lock(); /* others may let go of a spare that they have replaced */
 	list_for_each_entry(other, &tables, tables)
 		if (conflict(t, other))
 			r = -EBUSY;
@@ -99,6 +100,7 @@ int dmr_claim(struct dmr_target *t)
 				dmr_flush_inherit(t, other);
 		t->live = true;
 	}
+	rcu_read_unlock();
 	mutex_unlock(&lock);
 	if (r)
 		DMERR("%pg, %pg: in use by another set", t->main->bdev, t->spare->dev->bdev);
@@ -118,9 +120,11 @@ int dmr_claim_incoming(struct dmr_target *t, struct block_device *bdev)
 	int r = 0;
 
 	mutex_lock(&lock);
+	rcu_read_lock();
 	list_for_each_entry(other, &tables, tables)
 		if (other->live && other != t && uses(other, bdev))
 			r = -EBUSY;
+	rcu_read_unlock();
 	if (t->incoming)
 		r = -EBUSY;
 	if (!r)

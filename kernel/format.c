@@ -311,8 +311,7 @@ static enum dmr_fault header_check(const void *block, __u64 magic, __u32 index)
 		return DMR_BAD_CHECKSUM;
 	if (le32_to_cpu(h->index) != index)
 		return DMR_BAD_INDEX;
-	/* Room for every later commit, and for the generation that an activation skips. */
-	if (!h->generation || le64_to_cpu(h->generation) >> 62 ||
+	if (!h->generation || le64_to_cpu(h->generation) >= 2 * DMR_LAST_GENERATION ||
 	    le64_to_cpu(h->previous) >= le64_to_cpu(h->generation))
 		return DMR_BAD_GENERATION;
 	return DMR_OK;
@@ -471,6 +470,24 @@ bool dmr_table_holds(const struct dmr_table *t, __u64 main, __u32 sectors)
 	return holder(t, main, sectors) < DMR_BLOCK_ENTRIES;
 }
 
+/* Its first @sectors belong to the entry before it, which they continue. */
+static void give_to_previous(struct dmr_table *t, struct dmr_entry *e, __u32 sectors)
+{
+	__u32 count = le32_to_cpu(t->header.count);
+	__u32 right = le32_to_cpu(e->sectors) - sectors;
+
+	e[-1].sectors = cpu_to_le32(le32_to_cpu(e[-1].sectors) + sectors);
+	if (right) {
+		e->main = cpu_to_le64(le64_to_cpu(e->main) + sectors);
+		e->spare = cpu_to_le64(le64_to_cpu(e->spare) + sectors);
+		e->sectors = cpu_to_le32(right);
+		return;
+	}
+	memmove(e, e + 1, (&t->entry[count] - (e + 1)) * sizeof(*e));
+	memset(&t->entry[count - 1], 0, sizeof(*e));
+	t->header.count = cpu_to_le32(count - 1);
+}
+
 bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 sectors, __u32 flags)
 {
 	__u32 count = le32_to_cpu(t->header.count);
@@ -480,6 +497,11 @@ bool dmr_table_replace(struct dmr_table *t, __u64 main, __u64 spare, __u32 secto
 	__u32 right = le32_to_cpu(e->sectors) - left - sectors;
 	__u32 parts = 1 + (left > 0) + (right > 0);
 
+	/* Place after place of a spare that goes bad would fill the block. */
+	if (at && !left && !flags && continues(e - 1, main, spare, sectors)) {
+		give_to_previous(t, e, sectors);
+		return true;
+	}
 	if (count - 1 + parts > DMR_BLOCK_ENTRIES)
 		return false;
 	memmove(e + parts, e + 1, (count - at - 1) * sizeof(*e));

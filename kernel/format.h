@@ -63,6 +63,12 @@ struct dmr_header {
 	__le64 reserved; /* 0 */
 } __packed;
 
+/*
+ * Nobody comes to this by counting, so no writer goes on from there. A reader takes generations up
+ * to twice this: room for every later commit, and for those that an activation skips.
+ */
+#define DMR_LAST_GENERATION (1ULL << 61)
+
 /* One extent: @sectors of main from @main live at @spare on the spare. */
 struct dmr_entry {
 	__le64 main; /* first sector on main */
@@ -101,7 +107,7 @@ struct dmr_identity {
 
 enum dmr_state {
 	DMR_STATE_CLEAN = 0, /* this spare is the truth about its set */
-	DMR_STATE_MIGRATING = 1, /* still the truth; being copied to spare peer_uuid */
+	DMR_STATE_MIGRATING = 1, /* still the truth; being copied to another spare */
 	DMR_STATE_SUPERSEDED = 2, /* spare peer_uuid took over; never assemble */
 	DMR_STATE_INCOMING = 3, /* being filled; peer_uuid is the truth until superseded */
 };
@@ -127,7 +133,8 @@ struct dmr_super {
 	__le32 failed_copies; /* bit n: copy n could not be written and may be out of date */
 	__le32 reserved0; /* 0 */
 	__u8 spare_uuid[DMR_UUID_SIZE]; /* of this spare, as opposed to its set */
-	__u8 peer_uuid[DMR_UUID_SIZE]; /* the other spare of the last migration, else 0 */
+	/* the other spare, see state; before it is superseded the one that it took over from, or 0 */
+	__u8 peer_uuid[DMR_UUID_SIZE];
 	char name[DMR_NAME_SIZE]; /* of the set, NUL-padded; empty = none given */
 	struct dmr_identity main;
 	struct dmr_identity spare;

@@ -59,7 +59,9 @@ static int check_adoptable(const struct dmr_store *s)
 {
 	if (le32_to_cpu(s->super->state) != DMR_STATE_INCOMING)
 		return -EEXIST;
-	return s->bad_copies || s->old_supers ? -EUCLEAN : 0;
+	if (s->bad_copies || s->old_supers)
+		return -EUCLEAN;
+	return le64_to_cpu(s->super->header.generation) < DMR_LAST_GENERATION ? 0 : -EUCLEAN;
 }
 
 /* Make it an empty set of ours that nobody uses yet. */
@@ -98,6 +100,7 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	struct dmr_migration *m = &t->migration;
 
 	m->cancelled = false;
+	m->fatal = 0;
 	m->marked = false;
 	m->waits = false;
 	m->passes = 0;
@@ -131,8 +134,13 @@ int dmr_migrate(struct dmr_target *t, const char *path)
 	struct dmr_spare *to;
 	int r;
 
-	if (dmr_spare(t)->store.read_only)
+	if (dmr_read_only(t))
 		return -EROFS;
+	if (t->migration.undecided) {
+		DMERR("%s: activate it anew: its spare may be another one by now",
+		      dmr_set_name(&dmr_spare(t)->store));
+		return -EUCLEAN;
+	}
 	r = dmr_spare_open(t, path, &to);
 	if (r) {
 		DMERR("migrate %s: cannot open it (%d)", path, r);
@@ -194,7 +202,7 @@ void dmr_migrate_end(struct dmr_target *t, int error)
 }
 
 /* What is on the new spare stays: nobody uses it, and another attempt begins with it. */
-int dmr_migrate_abandon(struct dmr_target *t, int error)
+int dmr_migrate_abandon(struct dmr_target *t)
 {
 	struct dmr_migration *m = &t->migration;
 	struct dmr_spare *to = m->to;
@@ -202,13 +210,13 @@ int dmr_migrate_abandon(struct dmr_target *t, int error)
 
 	if (r)
 		return r;
-	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, error);
-	m->undecided |= error == -EUCLEAN;
+	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, m->fatal);
+	m->undecided |= m->fatal == -EUCLEAN;
 	spin_lock_irq(&t->scrub.lock);
-	WRITE_ONCE(m->to, NULL);
+	smp_store_release(&m->to, NULL); /* pairs with dmr_migrating(), for .undecided */
 	spin_unlock_irq(&t->scrub.lock);
+	dmr_migrate_end(t, m->fatal);
 	dmr_spare_close(t, to);
-	dmr_migrate_end(t, error);
 	return 0;
 }
 

@@ -179,10 +179,12 @@ int dmr_migrate_extent(struct dmr_target *t, struct page *const *page)
 
 	if (from.on_spare) {
 		r = copy(t, page, &from);
+		if (r)
+			return r;
 		m->copied += from.run;
 	}
 	m->sector += from.run;
-	return r;
+	return 0;
 }
 
 void dmr_migrate_rewind(struct dmr_migration *m)
@@ -252,8 +254,7 @@ static int mark_old(struct dmr_target *t, struct dmr_errand *e)
 	struct dmr_store *s = &t->spare->store;
 
 	if (dmr_store_writable(s))
-		dmr_store_set_state(s, DMR_STATE_MIGRATING,
-				    t->migration.to->store.super->spare_uuid);
+		dmr_store_set_state(s, DMR_STATE_MIGRATING, NULL);
 	dmr_flush_distrust(t);
 	return 0;
 }
@@ -264,8 +265,10 @@ int dmr_migrate_step(struct dmr_target *t)
 	bool ended = false;
 	int r;
 
-	if (READ_ONCE(m->cancelled))
-		return dmr_migrate_abandon(t, -ECANCELED);
+	if (!m->fatal && READ_ONCE(m->cancelled))
+		m->fatal = -ECANCELED;
+	if (m->fatal)
+		return dmr_migrate_abandon(t);
 	if (!m->marked) {
 		r = dmr_mover_do(t, mark_old);
 		m->marked = !r;
@@ -277,5 +280,6 @@ int dmr_migrate_step(struct dmr_target *t)
 	/* What may be otherwise in a moment is tried again then. */
 	if (!r || r == -EAGAIN || r == -EBUSY || r == -ENOMEM)
 		return r;
-	return dmr_migrate_abandon(t, r);
+	m->fatal = r;
+	return dmr_migrate_abandon(t);
 }

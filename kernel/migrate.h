@@ -21,6 +21,7 @@ struct dmr_migration {
 	bool undecided; /* it ended so that nobody knows which spare is the truth */
 	bool waits; /* for a table that is loaded and not resumed; was said */
 	bool cancelled; /* somebody wants it to end */
+	int fatal; /* it is to end for this reason, as soon as the device is not suspended */
 	bool marked; /* the old spare says so, if it can be written */
 	unsigned long *dirty; /* bit per region of the map: something there has to be copied */
 	sector_t sector; /* of main: copied up to here, */
@@ -53,8 +54,8 @@ struct dmr_progress {
 int dmr_migrate(struct dmr_target *t, const char *path);
 /* Have the one that is under way end soon. -ENODATA if there is none. */
 int dmr_migrate_cancel(struct dmr_target *t);
-/* Forget the spare that is being filled; @error is why. By the worker. -EBUSY while suspended. */
-int dmr_migrate_abandon(struct dmr_target *t, int error);
+/* Forget the spare that is being filled, for .fatal. By the worker. -EBUSY while suspended. */
+int dmr_migrate_abandon(struct dmr_target *t);
 /* It has ended, with an error or 0, and another can begin. By the worker. */
 void dmr_migrate_end(struct dmr_target *t, int error);
 void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p);
@@ -71,7 +72,10 @@ int dmr_migrate_step(struct dmr_target *t);
 void dmr_migrate_rewind(struct dmr_migration *m);
 /* Go to the next region that has something to be copied. False if there is none. */
 bool dmr_migrate_region(struct dmr_target *t);
-/* Copy the next extent of the region at hand, or a part of it, by way of @page. */
+/*
+ * Copy the next extent of the region at hand, or a part of it, by way of @page. After an error it
+ * is still the next.
+ */
 int dmr_migrate_extent(struct dmr_target *t, struct page *const *page);
 
 /* takeover.c: the end. */

@@ -296,7 +296,7 @@ int dmr_repair(struct dmr_target *t)
 	unsigned int request;
 	int r;
 
-	if (dmr_spare(t)->store.read_only)
+	if (dmr_read_only(t))
 		return -EROFS;
 	request = dmr_repair_ask(t);
 	/* Whoever waits for this need not keep the machine from being suspended. */

@@ -114,8 +114,8 @@ int dmr_store_commit(struct dmr_store *s);
 int dmr_store_save(struct dmr_store *s);
 
 /*
- * The same with another state, and @peer as the other spare, NULL: there is none. An error says
- * nothing of the table.
+ * The same with another state, and @peer as the other spare, NULL: as it is. An error says nothing
+ * of the table.
  */
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer);
 

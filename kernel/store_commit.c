@@ -79,9 +79,18 @@ int dmr_publish(struct dmr_store *s, u8 lead)
 	u8 done = 0, next;
 
 	while (!r && (next = dmr_good_copies(s) & ~done)) {
-		if (!(done & dmr_good_copies(s)))
+		const bool first = !(done & dmr_good_copies(s));
+
+		if (first)
 			next = lowest(next & lead ? next & lead : next, half(s));
-		r = write_both(s, next, lead);
+		/* None of the lead is left. No superblock may be there before its table. */
+		if (first && !(next & lead)) {
+			r = write_wave(s, next, 0);
+			next &= dmr_good_copies(s);
+			lead |= next;
+		}
+		if (!r)
+			r = write_both(s, next, lead);
 		if (!r)
 			r = dmr_enough_copies(s);
 		done |= next;
@@ -209,8 +218,6 @@ void dmr_enter_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 	s->super->state = cpu_to_le32(state);
 	if (peer)
 		memcpy(s->super->peer_uuid, peer, DMR_UUID_SIZE);
-	else
-		memset(s->super->peer_uuid, 0, DMR_UUID_SIZE);
 }
 
 int dmr_store_set_state(struct dmr_store *s, enum dmr_state state, const u8 *peer)

@@ -41,6 +41,8 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 		u8 any = 0;
 		int r;
 
+		/* One that a write has failed on is left to be repaired later. */
+		copies &= ~s->bad_copies;
 		for (i = from; i < to; i++)
 			any |= to_mend(s, &l->table[i]) & copies;
 		if (!any)
@@ -52,7 +54,7 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 		if (r)
 			return r;
 		for (i = from; i < to; i++) {
-			u8 mend = to_mend(s, &l->table[i]) & copies;
+			u8 mend = to_mend(s, &l->table[i]) & copies & ~s->bad_copies;
 
 			*mended |= mend;
 			read_back(l, mend, i + 1, s->table[i]);
@@ -68,7 +70,7 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 static int level_supers(struct dmr_loader *l, u8 copies)
 {
 	struct dmr_store *s = l->store;
-	u8 mend = to_mend(s, &l->super) & copies;
+	u8 mend = to_mend(s, &l->super) & copies & ~s->bad_copies;
 	struct dmr_wave w;
 	int r;
 
@@ -78,7 +80,7 @@ static int level_supers(struct dmr_loader *l, u8 copies)
 	dmr_wave_write(&w, mend, 0, s->super);
 	r = dmr_wave_end(&w);
 	if (!r)
-		read_back(l, mend, 0, s->super);
+		read_back(l, mend & ~s->bad_copies, 0, s->super);
 	return r;
 }
 

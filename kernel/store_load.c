@@ -151,27 +151,42 @@ static void look_behind(struct dmr_loader *l)
 			dmr_tally_behind(&l->tally, s->super, l->scratch[0]);
 }
 
-static int vote_tables(struct dmr_loader *l)
+/* The winners of table blocks [@from, @from + @count). */
+static void vote_batch(struct dmr_loader *l, u32 from, u32 count)
 {
 	struct dmr_store *s = l->store;
 	struct dmr_vote vote[DMR_LOAD_BATCH];
+	unsigned int copy;
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		dmr_vote_init(&vote[i]);
+	for (copy = 0; copy < DMR_COPIES; copy++)
+		vote_copy(l, copy, from, count, vote);
+	for (i = 0; i < count; i++) {
+		dmr_tally_add(&l->tally, s->super, from + i + 1, &vote[i]);
+		l->table[from + i].stale = vote[i].valid & ~vote[i].holders;
+		l->table[from + i].invalid = ~vote[i].valid & DMR_ALL_COPIES;
+	}
+}
+
+/*
+ * A superblock may count more blocks than there is memory for: no more is taken than for twice as
+ * many as were found.
+ */
+static int vote_tables(struct dmr_loader *l)
+{
+	struct dmr_store *s = l->store;
+	const u32 tables = le32_to_cpu(s->super->table_blocks);
 	enum dmr_fault fault;
-	u32 from, i;
+	u32 from;
 
 	dmr_tally_init(&l->tally, s->super);
-	for (from = 0; from < s->tables; from += DMR_LOAD_BATCH) {
-		u32 count = min_t(u32, DMR_LOAD_BATCH, s->tables - from);
-		unsigned int copy;
-
-		for (i = 0; i < count; i++)
-			dmr_vote_init(&vote[i]);
-		for (copy = 0; copy < DMR_COPIES; copy++)
-			vote_copy(l, copy, from, count, vote);
-		for (i = 0; i < count; i++) {
-			dmr_tally_add(&l->tally, s->super, from + i + 1, &vote[i]);
-			l->table[from + i].stale = vote[i].valid & ~vote[i].holders;
-			l->table[from + i].invalid = ~vote[i].valid & DMR_ALL_COPIES;
-		}
+	for (from = 0; from < tables && l->tally.fault == DMR_OK; from += DMR_LOAD_BATCH) {
+		if (from == s->tables &&
+		    dmr_store_grow(s, min_t(u64, tables, 2ULL * from + DMR_LOAD_BATCH), 1))
+			return -ENOMEM;
+		vote_batch(l, from, min_t(u32, DMR_LOAD_BATCH, s->tables - from));
 		cond_resched();
 	}
 	look_behind(l);
@@ -209,7 +224,7 @@ static bool overlapping(struct dmr_entry *entry, u64 count, bool by_main)
 	return false;
 }
 
-/* Fill the map from entries sorted by main; in parts, so that an update stays small. */
+/* Fill the map from entries sorted by main; region by region, so that each is made once. */
 static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 count)
 {
 	struct dmr_update u;
@@ -221,7 +236,8 @@ static int fill_map(struct dmr_extents *x, const struct dmr_entry *entry, u64 co
 		r = dmr_update_set(&u, le64_to_cpu(entry[i].main),
 				   le64_to_cpu(entry[i].spare) | (entry[i].flags ? DMR_NO_DATA : 0),
 				   le32_to_cpu(entry[i].sectors));
-		if (i % DMR_BLOCK_ENTRIES == 0) {
+		if (i + 1 < count && le64_to_cpu(entry[i].main) >> x->shift !=
+					     le64_to_cpu(entry[i + 1].main) >> x->shift) {
 			dmr_update_publish(&u);
 			cond_resched();
 		}
@@ -297,8 +313,7 @@ static int load(struct dmr_loader *l, struct dmr_extents *x)
 		r = build_map(s, x);
 	if (r)
 		return r;
-	/* Not by counting: and what the last generation is written with, nobody would read. */
-	if (!s->read_only && l->tally.newest >> 61) {
+	if (!s->read_only && l->tally.newest >= DMR_LAST_GENERATION) {
 		DMERR("%pg: %s", s->bdev, dmr_fault_text(DMR_BAD_GENERATION));
 		return -EOVERFLOW;
 	}
@@ -335,11 +350,8 @@ int dmr_store_load(struct dmr_store *s, struct dmr_extents *x)
 	l->store = s;
 	l->super.invalid = s->bad_copies;
 	l->super.stale = s->old_supers;
-	r = dmr_store_grow(s, le32_to_cpu(s->super->table_blocks), 1);
-	if (r)
-		goto out;
-	r = -ENOMEM;
-	l->table = kvcalloc(s->tables, sizeof(*l->table), GFP_KERNEL | __GFP_NOWARN);
+	l->table = kvcalloc(le32_to_cpu(s->super->table_blocks), sizeof(*l->table),
+			    GFP_KERNEL | __GFP_NOWARN);
 	if (!l->table)
 		goto out;
 	for (i = 0; i < DMR_LOAD_BATCH; i++) {

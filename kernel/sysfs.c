@@ -44,7 +44,7 @@ static int trigger_repair(struct dmr_target *t, const char *value)
 
 	if (kstrtobool(value, &wanted) || !wanted)
 		return -EINVAL;
-	if (dmr_spare(t)->store.read_only)
+	if (dmr_read_only(t))
 		return -EROFS;
 	dmr_repair_ask(t);
 	return 0;

@@ -31,15 +31,17 @@ static int copy_rest(struct dmr_target *t)
 	dmr_migrate_rewind(m);
 	while (!r && (m->sector < m->end || dmr_migrate_region(t))) {
 		if (READ_ONCE(t->mover.stopped) || READ_ONCE(m->cancelled) ||
-		    time_after(jiffies, until)) {
-			set_bit(m->sector >> t->spare->extents.shift, m->dirty);
-			return -EAGAIN;
-		}
-		r = dmr_migrate_extent(t, t->mover.page);
+		    time_after(jiffies, until))
+			r = -EAGAIN;
+		else
+			r = dmr_migrate_extent(t, t->mover.page);
 		/* To be tried again, which takes too long while writes wait. */
 		if (!r && m->lost)
-			return -EAGAIN;
+			r = -EAGAIN;
 	}
+	/* The region at hand is not copied, and begun anew the next time. */
+	if (m->sector < m->end)
+		set_bit(m->sector >> t->spare->extents.shift, m->dirty);
 	return r;
 }
 
@@ -66,13 +68,15 @@ static void inherit(struct dmr_super *new, const struct dmr_super *old)
 /*
  * The new spare could not be made the truth, or not for sure: then the old one has to have a later
  * generation than whatever is there. If it can't get one, nobody knows which of the two the next
- * activation will find.
+ * activation will find. @peer is what the old one said before.
  */
-static int go_back(struct dmr_store *old, struct dmr_store *new, int error)
+static int go_back(struct dmr_store *old, const u8 *peer, struct dmr_store *new, int error)
 {
 	old->generation = max(old->generation, new->generation);
-	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, NULL)) {
-		dmr_store_retire(new, DMR_STATE_INCOMING, old->super->spare_uuid);
+	if (!dmr_store_set_state(old, DMR_STATE_CLEAN, peer)) {
+		if (dmr_store_retire(new, DMR_STATE_INCOMING, old->super->spare_uuid))
+			DMWARN("%s: %pg may say that it is the spare, and is not: zero it",
+			       dmr_set_name(old), new->bdev);
 		return error;
 	}
 	DMERR("%s: neither %pg nor %pg can be written: no write is safe any more",
@@ -85,15 +89,17 @@ static int change_truth(struct dmr_target *t)
 {
 	struct dmr_store *old = &t->spare->store, *new = &t->migration.to->store;
 	const bool writable = dmr_store_writable(old);
+	u8 peer[DMR_UUID_SIZE];
 	int told = -EIO, r;
 
+	memcpy(peer, old->super->peer_uuid, DMR_UUID_SIZE);
 	if (writable)
 		told = dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
 	inherit(new->super, old->super);
 	new->generation = max(new->generation, old->generation);
 	r = dmr_store_set_state(new, DMR_STATE_CLEAN, old->super->spare_uuid);
 	if (r)
-		return go_back(old, new, r);
+		return go_back(old, peer, new, r);
 	if (told)
 		told = dmr_store_retire(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);
 	if (told)

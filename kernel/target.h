@@ -167,6 +167,17 @@ static inline struct dmr_spare *dmr_spare(const struct dmr_target *t)
 	return READ_ONCE(t->spare);
 }
 
+/* Nothing is written to either device; the same for all spares that the target gets. */
+static inline bool dmr_read_only(const struct dmr_target *t)
+{
+	bool read_only;
+
+	rcu_read_lock();
+	read_only = dmr_spare(t)->store.read_only;
+	rcu_read_unlock();
+	return read_only;
+}
+
 /* True if another spare is being filled. */
 static inline bool dmr_migrating(const struct dmr_target *t)
 {

@@ -718,9 +718,9 @@ static void no_data(void **state)
 	dmr_seal(&t);
 	assert_int_equal(dmr_table_check(&t, &s, 1), DMR_OK);
 	assert_true(dmr_table_replace(&t, 101, data + 1, 1, 0));
-	assert_int_equal(le32_to_cpu(t.header.count), 4);
-	assert_int_equal(t.entry[1].flags, 0);
-	assert_int_equal(le32_to_cpu(t.entry[2].flags), DMR_ENTRY_NO_DATA);
+	assert_int_equal(le32_to_cpu(t.header.count), 3);
+	assert_int_equal(t.entry[0].flags, 0);
+	assert_int_equal(le32_to_cpu(t.entry[1].flags), DMR_ENTRY_NO_DATA);
 	/* one that had data can lose it, and no entry with data joins one without */
 	assert_true(dmr_table_replace(&t, 101, data + 1, 1, DMR_ENTRY_NO_DATA));
 	assert_true(dmr_table_insert(&t, 103 + 1, data + 4, 1, 0));
@@ -755,6 +755,31 @@ static void replace_full(void **state)
 	assert_true(dmr_table_replace(&t, 166 * 32, 91008, 24, 0));
 	assert_entry(&t, 0, 0, 91000, 8);
 	assert_entry(&t, DMR_BLOCK_ENTRIES - 1, 166 * 32, 91008, 24);
+}
+
+/* A longer piece of the spare goes bad: its sectors move on one by one, to places in a row. */
+static void replace_in_a_row(void **state)
+{
+	struct dmr_table t;
+	__u64 i;
+
+	(void)state;
+	dmr_table_init(&t, uuid_a, 1, 1);
+	for (i = 0; i < DMR_BLOCK_ENTRIES - 2; i++)
+		assert_true(dmr_table_insert(&t, i * 32, 5000 + i * 32, 24, 0));
+	for (i = 0; i < 16; i++)
+		assert_true(dmr_table_replace(&t, 32 + 4 + i, 90000 + i, 1, 0));
+	assert_int_equal(le32_to_cpu(t.header.count), DMR_BLOCK_ENTRIES);
+	assert_entry(&t, 1, 32, 5032, 4);
+	assert_entry(&t, 2, 36, 90000, 16);
+	assert_entry(&t, 3, 52, 5052, 4);
+	assert_entry(&t, 4, 64, 5064, 24);
+	/* up to the end of the entry, which is gone then */
+	assert_true(dmr_table_replace(&t, 52, 90016, 4, 0));
+	assert_int_equal(le32_to_cpu(t.header.count), DMR_BLOCK_ENTRIES - 1);
+	assert_entry(&t, 2, 36, 90000, 20);
+	assert_entry(&t, 3, 64, 5064, 24);
+	assert_entry(&t, DMR_BLOCK_ENTRIES - 1, 0, 0, 0);
 }
 
 static void insert_full(void **state)
@@ -1151,6 +1176,7 @@ int main(void)
 		cmocka_unit_test(replace_cuts),
 		cmocka_unit_test(no_data),
 		cmocka_unit_test(replace_full),
+		cmocka_unit_test(replace_in_a_row),
 		cmocka_unit_test(insert_full),
 		cmocka_unit_test(election),
 		cmocka_unit_test(vote),

@@ -22,7 +22,7 @@
 #define MAX_SPARES    4
 
 /* Short names for what a device tells. */
-#define WWID(x)	    .wwid = (x)
+#define WWID(x)     .wwid = (x)
 #define SERIAL(x)   .serial = (x)
 #define PARTUUID(x) .partuuid = (x)
 #define PTUUID(x)   .ptuuid = (x)
@@ -598,6 +598,35 @@ static void test_a_migration_that_was_cut(void **state)
 	decide(m);
 	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
 	assert_int_not_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+	/* and if the new one has begun to move on itself */
+	new->state = cpu_to_le32(DMR_STATE_MIGRATING);
+	decide(m);
+	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_not_equal(m->decision[1].kind, DECIDE_ACTIVATE);
+}
+
+/* The new one could not be told that the move did not succeed, and the old one went on. */
+static void test_a_migration_that_was_taken_back(void **state)
+{
+	struct machine *m = *state;
+	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	struct dmr_super *old = &m->super[0], *new = &m->super[1];
+
+	add_spare(m, "sdc", uuid_a, main);
+	add_spare(m, "sdd", uuid_a, main);
+	old->spare_uuid[0] = 1;
+	new->spare_uuid[0] = 2;
+	new->peer_uuid[0] = 1;
+	new->header.generation = cpu_to_le64(8);
+	old->header.generation = cpu_to_le64(9);
+	decide(m);
+	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
+	/* the disk of the one that is right can't be told, so neither is used */
+	memset(m->device[m->spare[0].device - m->device].serial, 0, 64);
+	decide(m);
+	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
+	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
 }
 
 /* Of two that could be the spare before an incoming one, one is a copy from an earlier time. */
@@ -723,6 +752,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
 		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
 		cmocka_unit_test_setup_teardown(test_a_migration_that_was_cut, start, end),
+		cmocka_unit_test_setup_teardown(test_a_migration_that_was_taken_back, start, end),
 		cmocka_unit_test_setup_teardown(test_any_spare_that_says_so_was_replaced, start,
 						end),
 		cmocka_unit_test_setup_teardown(test_one_of_two_spares_is_lost, start, end),
