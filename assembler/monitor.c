@@ -18,6 +18,7 @@
 #include "sysfs.h"
 
 #define CONTROL "/dev/mapper/control"
+#define SOON    1000 /* milliseconds to a set that is being made */
 
 static const char usage[] =
 	"[--program PROGRAM] [--interval SECONDS] [--oneshot] [--test]\n"
@@ -58,6 +59,7 @@ struct seen {
 struct sets {
 	struct seen *seen;
 	int count;
+	bool unready; /* there is one more, which does not answer yet */
 };
 
 static void export_text(const char *name, const char *value)
@@ -168,8 +170,10 @@ static int look(struct sets *now, const struct sets *before)
 
 		s->set = sets[i];
 		if (view(&sets[i], &s->view)) {
-			if (!old)
+			if (!old) {
+				now->unready = true;
 				continue;
+			}
 			s->view = old->view;
 		}
 		now->count++;
@@ -238,7 +242,8 @@ static int watch(const struct watch *w)
 			err = look_again(w, &sets, first);
 		if (w->oneshot)
 			break;
-		poll(&control, 1, w->interval * 1000);
+		/* device-mapper has an event for the making of a device, and none for its first table */
+		poll(&control, 1, sets.unready ? SOON : w->interval * 1000);
 	}
 	if (control.fd >= 0)
 		close(control.fd);

@@ -6,9 +6,19 @@
  * is often the block that makes a journal's transaction valid, so a failed flush is told to writes,
  * too: they fail until the device was flushed, at least one of them.
  */
+#include <linux/blkdev.h>
+
 #include "target.h"
 
-#define SPARE 1 /* number of its flush */
+/* Numbers of their flushes. */
+#define MAIN  0
+#define SPARE 1
+
+/* A flush of either flushes both. */
+static bool one_disk(const struct dmr_target *t)
+{
+	return t->main->bdev->bd_disk == dmr_spare(t)->dev->bdev->bd_disk;
+}
 
 int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
@@ -36,6 +46,8 @@ int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 			;
 	if (likely(!error && !(READ_ONCE(t->flush.failed) & 1 << io->on_spare)))
 		return DM_ENDIO_DONE;
+	if (error && (io->on_spare || one_disk(t)))
+		atomic_inc(&dmr_spare(t)->store.lost_flushes);
 	dmr_mover_take(t, bio);
 	return DM_ENDIO_INCOMPLETE;
 }
@@ -62,8 +74,8 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const u8 device = 1 << io->on_spare;
 
-	if (t->flush.distrusted && io->on_spare) {
-		t->flush.distrusted = false;
+	if (t->flush.distrusted & device) {
+		t->flush.distrusted &= ~device;
 		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
 	}
 	if (bio->bi_status) {
@@ -90,16 +102,41 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 	return true;
 }
 
+static void distrust(struct dmr_target *t, u8 devices)
+{
+	if (!devices)
+		return;
+	t->flush.distrusted |= devices;
+	latch(t, t->flush.failed | devices, true);
+}
+
 void dmr_flush_distrust(struct dmr_target *t)
 {
 	struct dmr_store *s = &t->spare->store;
-	const bool failed = s->flush_failed;
+	u8 devices = 0;
 
-	s->flush_failed = false;
-	if (!failed || atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
+	if (!s->flush_failed)
 		return;
-	t->flush.distrusted = true;
-	latch(t, t->flush.failed | 1 << SPARE, true);
+	s->flush_failed = false;
+	if (atomic64_read(&t->flush.written) != atomic64_read(&t->flush.flushed))
+		devices |= 1 << SPARE;
+	if (one_disk(t))
+		devices |= 1 << MAIN;
+	distrust(t, devices);
+}
+
+int dmr_flush_main(struct dmr_target *t)
+{
+	int r = blkdev_issue_flush(t->main->bdev);
+
+	if (r)
+		distrust(t, 1 << MAIN);
+	return r;
+}
+
+bool dmr_flush_follows(const struct bio *bio)
+{
+	return bdev_write_cache(bio->bi_bdev) && !bdev_fua(bio->bi_bdev);
 }
 
 /* The data of a flush that failed may have waited for the end of a suspend. */

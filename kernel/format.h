@@ -67,7 +67,7 @@ struct dmr_header {
  * Nobody comes to this by counting, so no writer goes on from there. A reader takes generations up
  * to twice this: room for every later commit, and for those that an activation skips.
  */
-#define DMR_LAST_GENERATION (1ULL << 61)
+#define DMR_LAST_GENERATION 0x2000000000000000ULL
 
 /* One extent: @sectors of main from @main live at @spare on the spare. */
 struct dmr_entry {
@@ -133,7 +133,7 @@ struct dmr_super {
 	__le32 failed_copies; /* bit n: copy n could not be written and may be out of date */
 	__le32 reserved0; /* 0 */
 	__u8 spare_uuid[DMR_UUID_SIZE]; /* of this spare, as opposed to its set */
-	/* the other spare, see state; before it is superseded the one that it took over from, or 0 */
+	/* the other spare, see state; until superseded that which it took over from, or 0 */
 	__u8 peer_uuid[DMR_UUID_SIZE];
 	char name[DMR_NAME_SIZE]; /* of the set, NUL-padded; empty = none given */
 	struct dmr_identity main;

@@ -19,11 +19,18 @@ bool dmr_main_gone(struct dmr_target *t, struct page *page)
 {
 	const sector_t last = t->ti->len - t->unit;
 	const sector_t probe[] = { 0, round_down(last / 2, t->unit), last };
+	/* One that answers late, or not at all, need not be asked each time. */
+	const unsigned int first = READ_ONCE(t->guard.answered);
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(probe); i++)
-		if (!dmr_transfer(t, &page, 0, t->unit, REQ_OP_READ, t->main->bdev, probe[i]))
-			return false;
+	for (i = 0; i < ARRAY_SIZE(probe); i++) {
+		const unsigned int at = (first + i) % ARRAY_SIZE(probe);
+
+		if (dmr_transfer(t, &page, 0, t->unit, REQ_OP_READ, t->main->bdev, probe[at]))
+			continue;
+		WRITE_ONCE(t->guard.answered, at);
+		return false;
+	}
 	return true;
 }
 
@@ -35,20 +42,6 @@ static bool minute_is_over(const struct dmr_guard *g)
 static void report_minute(struct work_struct *work)
 {
 	dmr_report(container_of(to_delayed_work(work), struct dmr_target, guard.over));
-}
-
-static bool within_budget(struct dmr_target *t, unsigned int sectors, u64 budget)
-{
-	struct dmr_guard *g = &t->guard;
-
-	if (minute_is_over(g)) {
-		WRITE_ONCE(g->minute, jiffies);
-		WRITE_ONCE(g->spent, 0);
-	}
-	if (t->param[DMR_BUDGET] && g->spent + sectors > budget)
-		return false;
-	WRITE_ONCE(g->spent, g->spent + sectors);
-	return true;
 }
 
 static bool budget_is_spent(const struct dmr_target *t)
@@ -66,6 +59,22 @@ static void await_minute(struct dmr_target *t)
 	mod_delayed_work(t->mover.wq, &g->over, max(0L, (long)(g->minute + 60 * HZ - jiffies)));
 }
 
+static bool within_budget(struct dmr_target *t, unsigned int sectors, u64 budget)
+{
+	struct dmr_guard *g = &t->guard;
+
+	if (minute_is_over(g)) {
+		WRITE_ONCE(g->minute, jiffies);
+		WRITE_ONCE(g->spent, 0);
+	}
+	if (t->param[DMR_BUDGET] && g->spent + sectors > budget)
+		return false;
+	WRITE_ONCE(g->spent, g->spent + sectors);
+	if (budget_is_spent(t))
+		await_minute(t);
+	return true;
+}
+
 /* From now on until the minute is over dmr_guard_stops(). */
 static void exceed_budget(struct dmr_target *t)
 {
@@ -81,9 +90,9 @@ static bool gone(struct dmr_target *t)
 {
 	struct dmr_guard *g = &t->guard;
 
-	/* No write has succeeded since it was last looked at. */
-	if (READ_ONCE(g->doubt) && time_before(jiffies, g->probed + PROBE_INTERVAL))
-		return g->gone;
+	/* A write that has succeeded since tells as much. */
+	if (time_before(jiffies, g->probed + PROBE_INTERVAL))
+		return READ_ONCE(g->doubt) && g->gone;
 	WRITE_ONCE(g->gone, bdev_read_only(t->main->bdev) || dmr_main_gone(t, t->mover.page[0]));
 	g->probed = jiffies;
 	return g->gone;
@@ -136,6 +145,7 @@ bool dmr_guard_stops(const struct dmr_target *t)
 void dmr_guard_init(struct dmr_target *t)
 {
 	t->guard.minute = jiffies;
+	t->guard.probed = jiffies - PROBE_INTERVAL;
 	INIT_DELAYED_WORK(&t->guard.over, report_minute);
 }
 

@@ -6,6 +6,7 @@
 #include <linux/bitmap.h>
 #include <linux/blkdev.h>
 #include <linux/jiffies.h>
+#include <linux/sched/mm.h>
 
 #include "target.h"
 
@@ -147,16 +148,19 @@ static int move_held(struct move *m)
 static int hold_and_move(struct move *m)
 {
 	struct dmr_target *t = m->target;
-	unsigned int i;
+	unsigned int reserves, i;
 	int r = dmr_reserve(t);
 
 	if (r)
 		return r;
+	/* Writes wait: there may be no memory but what they free. */
+	reserves = memalloc_noreclaim_save();
 	for (i = 0; i < m->runs; i++)
 		dmr_hold(t, &t->mover.held[i]);
 	dmr_drain_writers(t);
 	r = move_held(m);
 	dmr_release(t->mover.held, m->runs);
+	memalloc_noreclaim_restore(reserves);
 	return r;
 }
 

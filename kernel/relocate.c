@@ -40,6 +40,7 @@ static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t of
 
 	if (!again && !dmr_guard_write(t, t->unit))
 		return BLK_STS_IOERR;
+	io->flush_failed = false; /* this is what has failed */
 	dmr_copy_data(bio, offset, t->unit, t->mover.page);
 	if (dmr_put_block(b, bio->bi_iter.bi_sector + offset, 0, again))
 		return BLK_STS_IOERR;
@@ -104,9 +105,11 @@ static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sec
 	blk_status_t status;
 
 	dmr_copy_data(bio, offset, sectors, data);
-	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC | REQ_FUA, main, sector);
+	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC, main, sector);
 	if (status)
 		return status;
+	if (dmr_flush_main(t))
+		return BLK_STS_MEDIUM;
 	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) ||
 	    !same(data, back, sectors))
 		return BLK_STS_MEDIUM;
@@ -175,9 +178,11 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
 	/* Perhaps by an entry of this batch: then it stands and falls with the commit. */
 	io->moved |= place->on_spare;
 	status = write_place(b->target, bio, offset, place);
-	if (dmr_is_suspect(status) && !discard)
-		status = write_blocks(b, bio, offset, place);
-	return status;
+	if (!dmr_is_suspect(status) || discard)
+		return status;
+	if (place->run == b->target->unit)
+		return move_block(b, bio, offset, place->on_spare);
+	return write_blocks(b, bio, offset, place);
 }
 
 /*
@@ -186,6 +191,7 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
  */
 static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	const sector_t start = bio->bi_iter.bi_sector, sectors = bio_sectors(bio);
 	blk_status_t status = BLK_STS_OK;
@@ -203,7 +209,8 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 				  &place);
 		status = write_run(b, bio, offset, &place);
 	}
-	return status;
+	/* It may have been the flush that failed, and with it what others had written. */
+	return io->flush_failed && !status ? BLK_STS_IOERR : status;
 }
 
 /* Returns those of @bios that are to be ended after the batch; some may be left. */
@@ -271,7 +278,7 @@ static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 	spin_lock_irq(&v->lock);
 	waited_for = e->waited_for;
 	if (again) {
-		list_add(&e->list, &v->errands);
+		list_add_tail(&e->list, &v->errands);
 	} else if (waited_for) {
 		e->result = r;
 		complete(&e->done);
@@ -377,7 +384,8 @@ int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e)
 	e->waited_for = true;
 	if (!queue_errand(v, e))
 		goto out;
-	if (wait_for_completion_killable(&e->done)) {
+	/* Whoever waits for this need not keep the machine from being suspended. */
+	if (wait_for_completion_state(&e->done, TASK_KILLABLE | TASK_FREEZABLE)) {
 		/* Whoever waited is about to die; it ends after the step that it is in, if any. */
 		spin_lock_irq(&v->lock);
 		e->waited_for = false;

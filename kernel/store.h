@@ -38,6 +38,7 @@ struct dmr_store {
 	bool no_repair; /* write no copy that was damaged when loaded */
 	bool failed; /* a commit did not become safe: commit nothing more */
 	bool flush_failed; /* see dmr_store_flush() */
+	atomic_t lost_flushes; /* of others, that failed: what was in the cache may be gone */
 	u64 extents; /* for status */
 	u64 remapped; /* sectors of main, for status */
 };
@@ -106,6 +107,11 @@ int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 se
 
 /* Flush the spare. After an error .flush_failed is set: more than the caller's may be lost. */
 int dmr_store_flush(struct dmr_store *s);
+/*
+ * The same for what was written since .lost_flushes was @lost_flushes: -EIO also if a flush of
+ * somebody else's has failed since, as that may have been for this.
+ */
+int dmr_store_settle(struct dmr_store *s, int lost_flushes);
 
 /* Make everything added stable in DMR_SAFE_COPIES or more. See store.c for the order. */
 int dmr_store_commit(struct dmr_store *s);

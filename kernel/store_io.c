@@ -49,6 +49,7 @@ void dmr_wave_begin(struct dmr_wave *w, struct dmr_store *s)
 	unsigned int i;
 
 	w->store = s;
+	w->lost_flushes = atomic_read(&s->lost_flushes);
 	atomic_set(&w->pending, 1);
 	init_completion(&w->done);
 	for (i = 0; i < DMR_COPIES; i++) {
@@ -107,7 +108,7 @@ int dmr_wave_end(struct dmr_wave *w)
 		DMERR("%s: %pg: metadata copy %u cannot be written", dmr_set_name(s), s->bdev, i);
 		dmr_mark_bad(s, 1 << i);
 	}
-	return dmr_store_flush(s);
+	return dmr_store_settle(s, w->lost_flushes);
 }
 
 int dmr_store_flush(struct dmr_store *s)
@@ -115,5 +116,14 @@ int dmr_store_flush(struct dmr_store *s)
 	int r = blkdev_issue_flush(s->bdev);
 
 	s->flush_failed |= r != 0;
+	return r;
+}
+
+int dmr_store_settle(struct dmr_store *s, int lost_flushes)
+{
+	int r = dmr_store_flush(s);
+
+	if (!r && atomic_read(&s->lost_flushes) != lost_flushes)
+		r = -EIO;
 	return r;
 }

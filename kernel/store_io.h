@@ -28,6 +28,7 @@ void dmr_mark_bad(struct dmr_store *s, u8 copies);
 /* Writes in flight together, and which copies they failed on. */
 struct dmr_wave {
 	struct dmr_store *store;
+	int lost_flushes; /* of the store, when it began */
 	atomic_t pending;
 	struct completion done;
 	struct dmr_wave_copy {
@@ -41,7 +42,7 @@ void dmr_wave_begin(struct dmr_wave *w, struct dmr_store *s);
 void dmr_wave_write(struct dmr_wave *w, u8 copies, u32 index, void *block);
 /*
  * Wait for all of it and flush the spare. Copies that a write failed on become bad_copies.
- * Error only of the flush: then nothing is known to be stable.
+ * Error only of the flush, or of one of somebody else's: then nothing is known to be stable.
  */
 int dmr_wave_end(struct dmr_wave *w);
 

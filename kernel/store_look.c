@@ -114,8 +114,8 @@ static bool is_foreign(const struct dmr_look *l, struct dmr_store *s)
 		return true;
 	if (fault != DMR_OK || generation <= s->generation)
 		return false;
-	if (generation >= DMR_LAST_GENERATION || theirs->digest != ours->digest || theirs->table_blocks != ours->table_blocks ||
-	    theirs->state != ours->state)
+	if (generation >= DMR_LAST_GENERATION || theirs->digest != ours->digest ||
+	    theirs->table_blocks != ours->table_blocks || theirs->state != ours->state)
 		return true;
 	WRITE_ONCE(s->generation, generation);
 	return false;

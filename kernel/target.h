@@ -37,6 +37,7 @@ struct dmr_io {
 	bool on_spare; /* was sent there */
 	bool flush; /* is an empty flush */
 	bool fua; /* was asked for; a device without a cache is not told of it */
+	bool flush_failed; /* it failed, perhaps for the flush behind it: see dmr_flush_follows() */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* nothing more can be done for it */
 };
@@ -58,7 +59,7 @@ struct dmr_flush {
 	atomic64_t flushed; /* of these, how many are stable for sure */
 	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
 	bool owed; /* no write was told yet */
-	bool distrusted; /* the next flush of the spare has to fail */
+	u8 distrusted; /* bit per device: its next flush has to fail */
 	u32 failures; /* flushes that failed */
 	struct dmr_range everything; /* held while one of these is set */
 };
@@ -69,6 +70,7 @@ struct dmr_guard {
 	bool no_place; /* none on the spare could be written, and none was since */
 	bool gone; /* main could not be read either, */
 	unsigned long probed; /* when that was tried; jiffies */
+	unsigned int answered; /* number of the place that could be read then */
 	u64 row; /* blocks that failed since .doubt */
 	u64 spent; /* sectors moved by ourselves in the minute that began at .minute */
 	unsigned long minute; /* jiffies */
@@ -341,10 +343,18 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
 /* True if a write or discard has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 /*
- * If a flush of the store's own has failed, writes that ended well on the spare before are no
- * longer known to be stable, and the next flush says so. By the mover, or before there is any I/O.
+ * If a flush of the store's own has failed, writes that ended well on the spare, or on the disk
+ * that it is a part of, are no longer known to be stable, and the next flush says so. By the mover,
+ * or before there is any I/O.
  */
 void dmr_flush_distrust(struct dmr_target *t);
+/* Flush main for the target's own sake; the next flush says so if that fails. By the mover. */
+int dmr_flush_main(struct dmr_target *t);
+/*
+ * True if FUA on the device that @bio was sent to means a flush behind the write. When that fails,
+ * for what others have written, it is the write that fails.
+ */
+bool dmr_flush_follows(const struct bio *bio);
 /* True if flushes or writes still have to be told of a flush that failed. */
 bool dmr_flush_owes(const struct dmr_target *t);
 /* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */
@@ -417,6 +427,7 @@ void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 struct dmr_batch {
 	struct dmr_target *target;
 	struct dmr_update update;
+	int lost_flushes; /* of the store, when it began */
 	struct list_head ranges; /* struct dmr_range: what was moved */
 	bool moved;
 	unsigned long began; /* jiffies */

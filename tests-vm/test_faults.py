@@ -12,7 +12,7 @@ from harness import sectors
 from harness.assembler import dmremap
 from harness.faults import ALLOCATIONS, REQUESTS, Faults
 from harness.oracle import Oracle
-from harness.remap import Remap
+from harness.remap import Remap, slow
 
 pytestmark = pytest.mark.faults
 
@@ -143,3 +143,21 @@ def test_a_spare_that_fails_now_and_then(worn_out, random, percent):
     with Remap(vm, main, spare) as dev:
         assert oracle.verify(vm, dev.dev) == ""
         assert dev.status().mode == "rw"
+
+
+def test_memory_that_is_short_while_a_set_moves_to_another_spare(boot, new_disk, random):
+    """Whatever could not be copied for the moment is copied later, and not left out."""
+    main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
+    vm = boot(main, old, new)
+    fault = Faults(vm)
+    moved = sorted(random.sample(range(0, 16384, 2), 500))
+    with slow(vm, "slow", new) as below, Remap(vm, main, old) as dev:
+        for i in range(0, len(moved), 25):
+            dev.message("remap " + " ".join(f"{sector} 1" for sector in moved[i:i + 25]))
+        assert not sectors.write(dev, moved, depth=64)
+        dev.message(f"migrate {below.dev}")
+        with fault.on(ALLOCATIONS, 5):
+            vm.wait_for("! dmsetup message r0 0 metadata_status | grep '^migration '", timeout=300)
+        assert f"moved from {old.dev[5:]}" in vm.run("dmesg")
+        assert not sectors.read(dev, moved, depth=64)
+        assert dev.status().remapped == len(moved)

@@ -64,6 +64,22 @@ def test_what_happens_to_a_set(vm_and_disks):
     assert "copies: home 4 of 5 copies of its metadata are valid, 5 before" in said
 
 
+def test_a_set_that_takes_long_to_be_made_is_seen(vm_and_disks):
+    """There is no event for a device's first table."""
+    vm, *_ = vm_and_disks
+    table = vm.run("dmsetup table home").strip()
+    uuid = vm.run("dmsetup info -c --noheadings -o uuid home").strip()
+    monitor = vm.spawn(f"echo $$ > /tmp/pid; exec dmremap monitor --program {PROGRAM} --interval 3600 --test")
+    vm.wait_for(f"grep '^test home' {TOLD}")
+    vm.run("dmremap stop home")
+    vm.wait_for(f"grep '^gone home' {TOLD}")
+    vm.run(f"dmsetup create home --notable --uuid {uuid}")
+    vm.run(f"dmsetup info home; dmsetup load home --table '{table}'; dmsetup resume home")
+    vm.wait_for(f"grep '^active home' {TOLD}")
+    vm.run("kill $(cat /tmp/pid)")
+    monitor.wait()
+
+
 def test_another_spare(boot, new_disk):
     main, old, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
     vm = boot(main, old, new)
@@ -89,9 +105,10 @@ def test_another_spare(boot, new_disk):
 
 
 def test_a_main_that_is_gone_has_no_name(vm_and_disks):
-    vm, main, spare = vm_and_disks
+    vm, main, _ = vm_and_disks
+    node = main.dev
     vm.unplug(main)
-    vm.wait_for(f"! test -e {main.dev}")
+    vm.wait_for(f"! test -e {node} && echo gone")
     vm.run(f"dmremap monitor --oneshot --test --program {PROGRAM}")
     (_, event, device, name, *_), *_ = told(vm)
     assert (event, device, name) == ("test", "/dev/mapper/home", "")

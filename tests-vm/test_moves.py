@@ -10,15 +10,16 @@ from harness.remap import Mapped, Remap
 from harness.sysfs import folder
 
 
-def test_a_write_does_not_wait_for_all_of_a_move(boot, new_disk):
+def test_nobody_waits_for_all_of_a_move(boot, new_disk):
     main, spare = new_disk("1G"), new_disk("2G")
     main.bad_sectors(2000000)
     vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
         vm.run("(dmsetup message r0 0 remap 0 1000000; touch /tmp/ended) > /tmp/message 2>&1 &")
         dev.wait(lambda status: status.remapped)
-        # One that the mover has to deal with, and some that go to what is being moved.
+        # A write that the mover has to deal with, some to what is being moved, and a message.
         assert not sectors.write(dev, [2000000, *range(0, 100000, 5000)])
+        dev.message("save")
         vm.run("test ! -e /tmp/ended; dmsetup suspend r0; dmsetup resume r0")
         vm.wait_for("ls /tmp/ended")
         assert not sectors.read(dev, [2000000, *range(0, 100000, 5000)])

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Flushes: to whom they go, and who is told when one fails."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from harness import sectors
+from harness.cache import execute
+from harness.errors import CommandFailed
+from harness.remap import Mapped, Remap
+from harness.sysfs import counted, folder
+
+AREA = range(2048)  # sectors that hold version 1 before anything goes bad
+SECTOR = 512
+
+
+def fill(dev):
+    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
+
+
+@pytest.fixture
+def one_moved(boot, new_disk):
+    """A set whose sector 100 has moved, with nothing left to flush; and its main and spare."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    with Remap(boot(main, spare), main, spare) as dev:
+        fill(dev)
+        dev.message("remap 100 1")
+        dev.vm.run(f"sync {dev.dev}")
+        yield dev, main, spare
+
+
+def test_a_flush_reaches_the_disks_that_have_something_to_flush(one_moved):
+    dev, main, spare = one_moved
+
+    def flushes():
+        """How many reach (main, spare) when the set is told to flush."""
+        before = [counted(disk)["flushes"] for disk in (main, spare)]
+        dev.vm.run(f"sync {dev.dev}")
+        return tuple(counted(disk)["flushes"] - old
+                     for disk, old in zip((main, spare), before))
+
+    assert not sectors.write(dev, [99])
+    assert flushes() == (1, 0)
+    assert not sectors.write(dev, [100])
+    assert flushes() == (1, 1)
+    assert flushes() == (1, 0)
+    assert not sectors.read(dev, [100])
+    assert flushes() == (1, 0)
+    dev.vm.run(f"blkdiscard -fz -o {100 * SECTOR} -l {SECTOR} {dev.dev}")
+    assert flushes() == (1, 1)
+
+
+@pytest.mark.parametrize("which, written", [("main", 99), ("spare", 100)])
+def test_a_flush_that_failed_is_told(one_moved, which, written):
+    """
+    To whoever asked for it, and to the writes after it: device-mapper does not tell a write
+    that wants a flush before it how that went.
+    """
+    dev, main, spare = one_moved
+    {"main": main, "spare": spare}[which].fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [written], version=2)
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [99, 100, 500], version=3)) == [99, 100, 500]
+    assert not sectors.read(dev, [98])
+    dev.vm.run(f"sync {dev.dev}")
+    assert not sectors.write(dev, [99, 100, 500], version=4)
+    assert not sectors.read(dev, [99, 100, 500], version=4)
+    assert (dev.status().remapped, dev.status().mode) == (1, "rw")
+
+
+def test_a_flush_of_the_target_s_own_that_failed_is_told(one_moved):
+    """What was written to the spare before it may be lost, and only the target was told."""
+    dev, main, spare = one_moved
+    main.bad_sectors(200, kind="io")
+    spare.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [100], version=2)
+    assert list(sectors.write(dev, [200], version=2)) == [200]
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [100])) == [100]
+    dev.vm.run(f"sync {dev.dev}")
+    dev.message("restore")
+    assert not sectors.write(dev, [100, 200, 500], version=3)
+    dev.vm.run(f"sync {dev.dev}")
+    assert not sectors.read(dev, [100, 200, 500], version=3)
+
+
+def test_a_discard_that_fails_does_not_count_as_telling_a_write(one_moved):
+    """Nobody minds it."""
+    dev, main, _ = one_moved
+    main.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [99], version=2)
+    for command in f"sync {dev.dev}", f"blkdiscard -f -o {500 * SECTOR} -l {SECTOR} {dev.dev}":
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            dev.vm.run(command)
+    dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [99], version=3)) == [99]
+    assert not sectors.write(dev, [99], version=3)
+
+
+@pytest.mark.parametrize("again", ["", "dmsetup load r0 --table '{table}';"],
+                         ids=["same table", "another"])
+def test_a_flush_that_fails_while_a_table_is_loaded_is_told(one_moved, again):
+    """By the table that is in use at last: the one before had acknowledged what is lost."""
+    dev, _, spare = one_moved
+    dev.vm.run(f"dmsetup load r0 --table '{dev.table}'")
+    spare.fail_next(on="flush", kind="io")
+    assert not sectors.write(dev, [100], version=2)
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run("dmsetup suspend --nolockfs r0; dmsetup resume r0")
+    dev.vm.run(again.format(table=dev.table) + "dmsetup resume r0")
+    with pytest.raises(CommandFailed, match="Input/output error"):
+        dev.vm.run(f"sync {dev.dev}")
+    dev.vm.run(f"sync {dev.dev}")
+
+
+def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):
+    """
+    device-mapper keeps the data of a flush with data until the device has its new table, and
+    forgets that the flush has failed: a journal would be valid whose blocks are not there.
+    """
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    delay = f"0 131072 delay {main.dev} 0 0 {main.dev} 0 0 {main.dev} 0 3000"
+    with Mapped(vm, "slow", delay) as slow, Remap(vm, slow, spare) as dev:
+        vm.run(f"mkfs.ext4 -q {dev.dev} && mkdir /mnt && mount {dev.dev} /mnt && sync")
+        main.fail_next(on="flush", kind="io")
+        sync = vm.spawn("echo something > /mnt/file && sync /mnt/file")
+        vm.wait_for("dmesg -c > /dev/null; grep -l jbd2_journal_commit /proc/[0-9]*/stack")
+        vm.run(f"dmsetup load r0 --table '{dev.table}'; dmsetup suspend --nolockfs r0; dmsetup resume r0")
+        assert sync.wait(60).status != 0
+        assert "Aborting journal" in vm.run("dmesg")
+        vm.run("umount /mnt")
+
+
+def test_a_flush_that_failed_behind_a_write_is_told(one_moved):
+    """With it goes what others have written, and sending the write again does not bring that back."""
+    dev, main, _ = one_moved
+    main.fail_next(on="flush", kind="io")
+    assert list(sectors.write(dev, [300], version=2, fua=True)) == [300]
+    main.bad_sectors(200, kind="io")
+    assert not sectors.write(dev, [200], version=2, fua=True)
+    assert not sectors.read(dev, [200], version=2)
+    assert (dev.status().remapped, dev.status().mode) == (2, "rw")
+
+
+def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
+    """When the target's own fails for something on the spare, what is on main may be lost as well."""
+    disk = new_disk("64M", bus="virtio")
+    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    vm = boot(disk)
+    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        vm.run(f"sync {dev.dev}")
+        assert not sectors.write(dev, [99], version=2)
+        disk.fail_next(on="flush", kind="io")
+        for command in "dmsetup message r0 0 save", f"sync {dev.dev}":
+            with pytest.raises(CommandFailed, match="Input/output error"):
+                vm.run(command)
+
+
+def test_a_flush_that_fails_while_a_sector_moves_is_not_lost_on_it(boot, new_disk):
+    """What the mover had written by then may be gone, though its own flush succeeds."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    table = f"0 32768 delay {spare.dev} 0 {{}}"
+    with Mapped(vm, "slow", table.format(0)) as slow, Remap(vm, main, slow) as dev:
+        fill(dev)
+        dev.message("remap 100 1")
+        vm.run(f"sync {dev.dev}")
+        assert not sectors.write(dev, [100], version=2)
+        main.bad_sectors(200, kind="io")
+        slow.becomes(table.format(2000))
+        spare.fail_next(on="flush", kind="io")
+        tried = counted(main)["writes"] + 2
+        write = vm.spawn(f"{sectors.GUEST_PATH} write -v 2 {dev.dev} 200")
+        vm.wait_for(f"awk '$5 >= {tried}' {folder(main)}/stat | grep .")
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        assert write.wait(60).stdout.startswith("200: ")
+        slow.becomes(table.format(0))
+        dev.message("restore")
