@@ -180,8 +180,8 @@ def lane_without(tree, tmp_path, file, flush):
 
 
 @pytest.mark.parametrize("file, flush", [
-    ("store_io.c", "dmr_store_flush(s)"),
-    ("batch.c", "dmr_store_flush(s)"),
+    ("store_io.c", "dmr_store_settle(s, w->lost_flushes)"),
+    ("batch.c", "dmr_store_settle(s, b->lost_flushes)"),
 ], ids=["metadata", "data"])
 def test_the_campaign_sees_a_missing_flush(tree, disks, seed, tmp_path, file, flush):
     lane = lane_without(tree, tmp_path, file, flush)
