@@ -170,6 +170,9 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
 	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	blk_status_t status;
 
+	/* A part of it has moved since it was sent, and was bad. */
+	if (place->on_spare != io->on_spare)
+		io->flush_failed = false;
 	if (place->pending && !discard)
 		return place->on_spare ? write_first(b, bio, offset, place)
 				       : write_pending(b, bio, offset, place->run);

@@ -22,6 +22,7 @@ class Failure(NamedTuple):
     count: int
     errno: int
     nowait: bool
+    fua: bool
 
     @property
     def range(self):
@@ -95,8 +96,8 @@ class Oracle:
 
 
 def _failure(line):
-    _, kind, start, count, errno, *nowait = line.split()
-    return Failure(kind, int(start), int(count), int(errno), bool(nowait))
+    _, kind, start, count, errno, *flags = line.split()
+    return Failure(kind, int(start), int(count), int(errno), "nowait" in flags, "fua" in flags)
 
 
 def assembled(main, spare):
