@@ -134,11 +134,6 @@ int dmr_flush_main(struct dmr_target *t)
 	return r;
 }
 
-bool dmr_flush_follows(const struct bio *bio)
-{
-	return bdev_write_cache(bio->bi_bdev) && !bdev_fua(bio->bi_bdev);
-}
-
 /* The data of a flush that failed may have waited for the end of a suspend. */
 void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 {

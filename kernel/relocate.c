@@ -40,7 +40,6 @@ static blk_status_t move_block(struct dmr_batch *b, struct bio *bio, sector_t of
 
 	if (!again && !dmr_guard_write(t, t->unit))
 		return BLK_STS_IOERR;
-	io->flush_failed = false; /* this is what has failed */
 	dmr_copy_data(bio, offset, t->unit, t->mover.page);
 	if (dmr_put_block(b, bio->bi_iter.bi_sector + offset, 0, again))
 		return BLK_STS_IOERR;
@@ -170,9 +169,6 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
 	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	blk_status_t status;
 
-	/* A part of it has moved since it was sent, and was bad. */
-	if (place->on_spare != io->on_spare)
-		io->flush_failed = false;
 	if (place->pending && !discard)
 		return place->on_spare ? write_first(b, bio, offset, place)
 				       : write_pending(b, bio, offset, place->run);
@@ -194,7 +190,6 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
  */
 static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 {
-	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	const sector_t start = bio->bi_iter.bi_sector, sectors = bio_sectors(bio);
 	blk_status_t status = BLK_STS_OK;
@@ -212,8 +207,7 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 				  &place);
 		status = write_run(b, bio, offset, &place);
 	}
-	/* It may have been the flush that failed, and with it what others had written. */
-	return io->flush_failed && !status ? BLK_STS_IOERR : status;
+	return status;
 }
 
 /* Returns those of @bios that are to be ended after the batch; some may be left. */

@@ -37,7 +37,6 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	io->counted = false;
 	io->flush = false;
 	io->fua = bio->bi_opf & REQ_FUA;
-	io->flush_failed = false;
 	io->moved = false;
 	io->settled = false;
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
@@ -89,7 +88,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 }
 
 /* A bio has failed: who deals with that? */
-static int failed(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error)
+static int failed(struct dmr_target *t, struct bio *bio, blk_status_t error)
 {
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
@@ -101,7 +100,6 @@ static int failed(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 	case REQ_OP_WRITE_ZEROES:
 		if (!dmr_is_suspect(error))
 			return DM_ENDIO_DONE;
-		io->flush_failed = io->fua && dmr_flush_follows(bio);
 		dmr_mover_take(t, bio);
 		return DM_ENDIO_INCOMPLETE;
 	default:
@@ -125,7 +123,7 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 		return dmr_flush_end(t, bio, io, *error);
 	if (likely(!*error) || io->settled)
 		return DM_ENDIO_DONE;
-	return failed(t, bio, io, *error);
+	return failed(t, bio, *error);
 }
 
 /* An empty spare becomes a set; its name is the device's, where that will do as a name. */

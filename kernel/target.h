@@ -37,7 +37,6 @@ struct dmr_io {
 	bool on_spare; /* was sent there */
 	bool flush; /* is an empty flush */
 	bool fua; /* was asked for; a device without a cache is not told of it */
-	bool flush_failed; /* it failed, perhaps for the flush behind it: see dmr_flush_follows() */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* nothing more can be done for it */
 };
@@ -350,11 +349,6 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 void dmr_flush_distrust(struct dmr_target *t);
 /* Flush main for the target's own sake; the next flush says so if that fails. By the mover. */
 int dmr_flush_main(struct dmr_target *t);
-/*
- * True if FUA on the device that @bio was sent to means a flush behind the write. When that fails,
- * for what others have written, it is the write that fails.
- */
-bool dmr_flush_follows(const struct bio *bio);
 /* True if flushes or writes still have to be told of a flush that failed. */
 bool dmr_flush_owes(const struct dmr_target *t);
 /* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */

@@ -136,17 +136,6 @@ def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):
         vm.run("umount /mnt")
 
 
-def test_a_flush_that_failed_behind_a_write_is_told(one_moved):
-    """With it goes what others have written, and sending the write again does not bring that back."""
-    dev, main, _ = one_moved
-    main.fail_next(on="flush", kind="io")
-    assert list(sectors.write(dev, [300], version=2, fua=True)) == [300]
-    main.bad_sectors(200, kind="io")
-    assert not sectors.write(dev, [200], version=2, fua=True)
-    assert not sectors.read(dev, [200], version=2)
-    assert (dev.status().remapped, dev.status().mode) == (2, "rw")
-
-
 def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
     """When the target's own fails for something on the spare, what is on main may be lost as well."""
     disk = new_disk("64M", bus="virtio")

@@ -459,8 +459,8 @@ static void print_summary(void)
 		if (!e->result)
 			continue;
 		failed++;
-		printf("failed %s %u %u %d%s%s\n", kind_name[e->kind], e->start, e->count, e->result,
-		       e->flags & NOWAIT ? " nowait" : "", e->flags & FUA ? " fua" : "");
+		printf("failed %s %u %u %d%s\n", kind_name[e->kind], e->start, e->count, e->result,
+		       e->flags & NOWAIT ? " nowait" : "");
 	}
 	for (size_t i = 0; i < sizeof(kind_name) / sizeof(*kind_name); i++)
 		printf("%u %s, ", done[i], kind_name[i]);

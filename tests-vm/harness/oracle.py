@@ -22,7 +22,6 @@ class Failure(NamedTuple):
     count: int
     errno: int
     nowait: bool
-    fua: bool
 
     @property
     def range(self):
@@ -96,8 +95,8 @@ class Oracle:
 
 
 def _failure(line):
-    _, kind, start, count, errno, *flags = line.split()
-    return Failure(kind, int(start), int(count), int(errno), "nowait" in flags, "fua" in flags)
+    _, kind, start, count, errno, *nowait = line.split()
+    return Failure(kind, int(start), int(count), int(errno), bool(nowait))
 
 
 def assembled(main, spare):

@@ -205,14 +205,6 @@ class Storm:
         return overlaps((start, start + count), [self._blocks(place.range) for place in self.places
                                                  if place.on != "write"])
 
-    def may_be_unwritable(self, failure):
-        """
-        A write with FUA may have met a sector that was bad, and good when it was sent again: that
-        is not told from a flush behind it that failed.
-        """
-        return overlaps(failure.range, [self._blocks(place.range) for place in self.places
-                                        if place.on != "read"])
-
     def _blocks(self, range_):
         """Whole logical blocks of main."""
         return range_[0] // self.unit * self.unit, -(-range_[1] // self.unit) * self.unit
@@ -226,8 +218,6 @@ class Storm:
     def _explains(self, failure, moved):
         if failure.nowait and failure.errno in NOT_NOW:
             return True
-        if failure.fua:
-            return self.may_be_unwritable(failure) or overlaps(failure.range, moved)
         if failure.kind != "read":
             return False
         return (self.may_be_unreadable(failure.start, failure.count) or
