@@ -157,7 +157,7 @@ def test_memory_that_is_short_while_a_set_moves_to_another_spare(boot, new_disk,
         assert not sectors.write(dev, moved, depth=64)
         dev.message(f"migrate {below.dev}")
         with fault.on(ALLOCATIONS, 5):
-            vm.wait_for("! dmsetup message r0 0 metadata_status | grep '^migration '", timeout=300)
+            vm.wait_for("! dmsetup message r0 0 metadata_status | grep '^migration ' && echo ended", timeout=120)
         assert f"moved from {old.dev[5:]}" in vm.run("dmesg")
         assert not sectors.read(dev, moved, depth=64)
         assert dev.status().remapped == len(moved)
