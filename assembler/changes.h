@@ -17,11 +17,13 @@ struct view {
 	int refusal; /* why, a negative errno */
 };
 
+#define CHANGE_TEXT 1024
+
 /* One thing that somebody who watches sets wants to know. */
 struct change {
 	/* "mode", "health", "copies", "repair", "moved", "pending", "unreadable", "spare", "migration" */
 	const char *event;
-	char sentence[1024];
+	char sentence[CHANGE_TEXT];
 };
 
 #define CHANGES_MAX 9

@@ -170,8 +170,7 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			decide(d,
 			       heir == s && evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
 			       "both %s and %s claim to be its spare, one in place of the other; "
-			       "%s "
-			       "was written last",
+			       "%s was written last",
 			       printable(d->spare->device->path), path,
 			       printable(heir->device->path));
 			return false;

@@ -214,7 +214,7 @@ int mend_copies(struct copies *c, const struct dmr_super *replaced, uint64_t now
 	    dmr_super_read_only(copies_super(c)))
 		return -EROFS;
 	/* no reader takes generations from there on: the set would be lost */
-	if (next_generation(c, replaced) >> 62)
+	if (next_generation(c, replaced) >= 2 * DMR_LAST_GENERATION)
 		return -EOVERFLOW;
 	s = blocks_alloc(1);
 	if (!s)

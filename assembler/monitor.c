@@ -32,9 +32,8 @@ static const char usage[] =
 	"  --interval N   look at least every N seconds (60), also if nothing was reported\n"
 	"  --oneshot      look once, and end\n"
 	"  --test         begin with the event 'test' for each set, to try the program\n\n"
-	"Events: active, gone, mode, health, copies, repair, moved, pending, unreadable, "
-	"migration,\n"
-	"spare, test.\n";
+	"Events: active, gone, mode, health, copies, repair, moved, pending, unreadable,\n"
+	"migration, spare, test.\n";
 
 static const struct option options[] = {
 	{"program", required_argument, NULL, 'p'},
@@ -110,7 +109,7 @@ static void run_program(const char *program, const struct seen *s, const char *e
 static void tell(const struct watch *w, const struct seen *s, const char *event,
 		 const char *sentence)
 {
-	char line[sizeof(((struct change *)NULL)->sentence) + DMR_NAME_SIZE * 4];
+	char line[CHANGE_TEXT + DMR_NAME_SIZE * 4]; /* with the name, escaped */
 
 	snprintf(line, sizeof(line), "%s %s", printable(s->set.name), sentence);
 	printf("%s: %s\n", event, line);

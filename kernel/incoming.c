@@ -100,7 +100,6 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	struct dmr_migration *m = &t->migration;
 
 	m->cancelled = false;
-	m->fatal = 0;
 	m->marked = false;
 	m->waits = false;
 	m->passes = 0;
@@ -109,6 +108,7 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	bitmap_fill(m->dirty, to->extents.regions);
 	spin_lock_irq(&t->scrub.lock);
 	m->failed = 0;
+	m->error = 0;
 	m->dev = to->dev->bdev->bd_dev;
 	smp_store_release(&m->to, to); /* pairs with dmr_migrating() */
 	spin_unlock_irq(&t->scrub.lock);
@@ -129,6 +129,15 @@ static int prepare(struct dmr_target *t, struct dmr_spare *to)
 	return r;
 }
 
+int dmr_migrate_decided(const struct dmr_target *t)
+{
+	if (!t->migration.undecided)
+		return 0;
+	DMERR("%s: activate it anew: its spare may be another one by now",
+	      dmr_set_name(&dmr_spare(t)->store));
+	return -EUCLEAN;
+}
+
 int dmr_migrate(struct dmr_target *t, const char *path)
 {
 	struct dmr_spare *to;
@@ -136,11 +145,9 @@ int dmr_migrate(struct dmr_target *t, const char *path)
 
 	if (dmr_read_only(t))
 		return -EROFS;
-	if (t->migration.undecided) {
-		DMERR("%s: activate it anew: its spare may be another one by now",
-		      dmr_set_name(&dmr_spare(t)->store));
-		return -EUCLEAN;
-	}
+	r = dmr_migrate_decided(t);
+	if (r)
+		return r;
 	r = dmr_spare_open(t, path, &to);
 	if (r) {
 		DMERR("migrate %s: cannot open it (%d)", path, r);
@@ -188,14 +195,13 @@ static int unmark(struct dmr_target *t, struct dmr_errand *e)
 	return 0;
 }
 
-void dmr_migrate_end(struct dmr_target *t, int error)
+void dmr_migrate_end(struct dmr_target *t)
 {
 	struct dmr_migration *m = &t->migration;
 
 	spin_lock_irq(&t->scrub.lock);
-	if (error)
+	if (m->error)
 		m->failed = m->dev;
-	m->error = error;
 	spin_unlock_irq(&t->scrub.lock);
 	dmr_unclaim_incoming(t);
 	dm_table_event(t->ti->table);
@@ -210,12 +216,12 @@ int dmr_migrate_abandon(struct dmr_target *t)
 
 	if (r)
 		return r;
-	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, m->fatal);
-	m->undecided |= m->fatal == -EUCLEAN;
+	DMWARN("%s: not moving to %pg (%d)", dmr_set_name(&to->store), to->dev->bdev, m->error);
+	m->undecided |= m->error == -EUCLEAN;
 	spin_lock_irq(&t->scrub.lock);
 	smp_store_release(&m->to, NULL); /* pairs with dmr_migrating(), for .undecided */
 	spin_unlock_irq(&t->scrub.lock);
-	dmr_migrate_end(t, m->fatal);
+	dmr_migrate_end(t);
 	dmr_spare_close(t, to);
 	return 0;
 }
@@ -230,7 +236,7 @@ void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p)
 	p->all = READ_ONCE(dmr_spare(t)->store.remapped);
 	p->done = m->to ? READ_ONCE(m->to->store.remapped) : p->all;
 	p->failed = m->failed;
-	p->error = m->error;
+	p->error = READ_ONCE(m->error);
 	spin_unlock_irq(&t->scrub.lock);
 }
 

@@ -225,7 +225,7 @@ static int end_pass(struct dmr_target *t)
 	m->passes++;
 	dmr_migrate_rewind(m);
 	if (!r && !m->to)
-		dmr_migrate_end(t, 0);
+		dmr_migrate_end(t);
 	return r;
 }
 
@@ -265,9 +265,9 @@ int dmr_migrate_step(struct dmr_target *t)
 	bool ended = false;
 	int r;
 
-	if (!m->fatal && READ_ONCE(m->cancelled))
-		m->fatal = -ECANCELED;
-	if (m->fatal)
+	if (!m->error && READ_ONCE(m->cancelled))
+		WRITE_ONCE(m->error, -ECANCELED);
+	if (m->error)
 		return dmr_migrate_abandon(t);
 	if (!m->marked) {
 		r = dmr_mover_do(t, mark_old);
@@ -280,6 +280,6 @@ int dmr_migrate_step(struct dmr_target *t)
 	/* What may be otherwise in a moment is tried again then. */
 	if (!r || r == -EAGAIN || r == -EBUSY || r == -ENOMEM)
 		return r;
-	m->fatal = r;
+	WRITE_ONCE(m->error, r);
 	return dmr_migrate_abandon(t);
 }

@@ -21,7 +21,6 @@ struct dmr_migration {
 	bool undecided; /* it ended so that nobody knows which spare is the truth */
 	bool waits; /* for a table that is loaded and not resumed; was said */
 	bool cancelled; /* somebody wants it to end */
-	int fatal; /* it is to end for this reason, as soon as the device is not suspended */
 	bool marked; /* the old spare says so, if it can be written */
 	unsigned long *dirty; /* bit per region of the map: something there has to be copied */
 	sector_t sector; /* of main: copied up to here, */
@@ -32,7 +31,8 @@ struct dmr_migration {
 	unsigned int attempts; /* to take over: the more, the longer writes may have to wait */
 	bool lost; /* something could not be read in this pass */
 	dev_t failed; /* the last one that was given up; 0: it was not */
-	int error; /* and why */
+	/* why it ends without success, once the device is not suspended, or has ended so; else 0 */
+	int error;
 };
 
 /* What is known of it. */
@@ -54,10 +54,12 @@ struct dmr_progress {
 int dmr_migrate(struct dmr_target *t, const char *path);
 /* Have the one that is under way end soon. -ENODATA if there is none. */
 int dmr_migrate_cancel(struct dmr_target *t);
-/* Forget the spare that is being filled, for .fatal. By the worker. -EBUSY while suspended. */
+/* Forget the spare that is being filled, for .error. By the worker. -EBUSY while suspended. */
 int dmr_migrate_abandon(struct dmr_target *t);
-/* It has ended, with an error or 0, and another can begin. By the worker. */
-void dmr_migrate_end(struct dmr_target *t, int error);
+/* It has ended, for .error or with success, and another can begin. By the worker. */
+void dmr_migrate_end(struct dmr_target *t);
+/* -EUCLEAN, and a line in the log, if nobody knows which spare is the truth after a turn. */
+int dmr_migrate_decided(const struct dmr_target *t);
 void dmr_migrate_progress(struct dmr_target *t, struct dmr_progress *p);
 /* -ENOMEM. */
 int dmr_migrate_init(struct dmr_target *t);

@@ -139,12 +139,9 @@ int dmr_restore(struct dmr_target *t, struct dmr_errand *e)
 		      dmr_set_name(&t->spare->store), t->spare->dev->bdev);
 		return -EBUSY;
 	}
-	if (t->migration.undecided) {
-		DMERR("%s: activate it anew: its spare may be another one by now",
-		      dmr_set_name(&t->spare->store));
-		return -EUCLEAN;
-	}
-	r = dmr_extents_init(&fresh, t->ti->len);
+	r = dmr_migrate_decided(t);
+	if (!r)
+		r = dmr_extents_init(&fresh, t->ti->len);
 	if (r)
 		return r;
 	r = compare_copy(t, &fresh);

@@ -243,16 +243,20 @@ int dmr_store_retire(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 
 int dmr_store_count_repair(struct dmr_store *s)
 {
-	if (!dmr_store_writable(s))
-		return -EIO;
+	int r = dmr_store_check(s);
+
+	if (r)
+		return r;
 	dmr_note_repair(s);
 	return dmr_super_commit(s);
 }
 
 int dmr_store_count_scrub(struct dmr_store *s)
 {
-	if (!dmr_store_writable(s))
-		return -EIO;
+	int r = dmr_store_check(s);
+
+	if (r)
+		return r;
 	s->super->scrubs = cpu_to_le64(le64_to_cpu(s->super->scrubs) + 1);
 	return dmr_super_commit(s);
 }

@@ -10,11 +10,12 @@
 
 /*
  * Which copies of a block to write. A copy that lags behind after a crash is always
- * brought level; one that is damaged only if repair is allowed.
+ * brought level; one that is damaged only if repair is allowed. One that a write has failed on is
+ * left to be repaired later.
  */
 static u8 to_mend(const struct dmr_store *s, const struct dmr_damage *d)
 {
-	return s->no_repair ? d->stale & ~s->bad_copies : d->stale | d->invalid;
+	return (s->no_repair ? d->stale : d->stale | d->invalid) & ~s->bad_copies;
 }
 
 /* Those of @copies that do not give back @block, which was just written to @index, are bad. */
@@ -41,8 +42,6 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 		u8 any = 0;
 		int r;
 
-		/* One that a write has failed on is left to be repaired later. */
-		copies &= ~s->bad_copies;
 		for (i = from; i < to; i++)
 			any |= to_mend(s, &l->table[i]) & copies;
 		if (!any)
@@ -54,7 +53,7 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 		if (r)
 			return r;
 		for (i = from; i < to; i++) {
-			u8 mend = to_mend(s, &l->table[i]) & copies & ~s->bad_copies;
+			u8 mend = to_mend(s, &l->table[i]) & copies;
 
 			*mended |= mend;
 			read_back(l, mend, i + 1, s->table[i]);
@@ -70,7 +69,7 @@ static int level_tables(struct dmr_loader *l, u8 copies, u8 *mended)
 static int level_supers(struct dmr_loader *l, u8 copies)
 {
 	struct dmr_store *s = l->store;
-	u8 mend = to_mend(s, &l->super) & copies & ~s->bad_copies;
+	u8 mend = to_mend(s, &l->super) & copies;
 	struct dmr_wave w;
 	int r;
 
@@ -80,7 +79,7 @@ static int level_supers(struct dmr_loader *l, u8 copies)
 	dmr_wave_write(&w, mend, 0, s->super);
 	r = dmr_wave_end(&w);
 	if (!r)
-		read_back(l, mend & ~s->bad_copies, 0, s->super);
+		read_back(l, to_mend(s, &l->super) & copies, 0, s->super);
 	return r;
 }
 
@@ -107,7 +106,8 @@ static int level_in_turn(struct dmr_loader *l, u8 *mended)
 int dmr_level_copies(struct dmr_loader *l)
 {
 	struct dmr_store *s = l->store;
-	bool superblocks = l->tally.tail || to_mend(s, &l->super);
+	const u8 supers = to_mend(s, &l->super);
+	bool superblocks = l->tally.tail || supers;
 	u8 mended = 0;
 	int r = dmr_store_flush(s);
 
@@ -125,7 +125,7 @@ int dmr_level_copies(struct dmr_loader *l)
 	if (!superblocks && !mended && le32_to_cpu(s->super->failed_copies) == s->bad_copies)
 		return 0;
 
-	if (mended || to_mend(s, &l->super)) {
+	if (mended || supers) {
 		dmr_note_repair(s);
 		DMINFO("%s: %pg: metadata copies brought level, %u/5 valid", dmr_set_name(s),
 		       s->bdev, dmr_store_valid_copies(s));

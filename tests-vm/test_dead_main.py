@@ -8,11 +8,11 @@ import pytest
 from harness import sectors
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
+from harness.sectors import AREA, fill
 from harness.sysfs import folder
 
 FAILED = {"Input/output error", "No such device", "No such device or address"}
-AREA = range(2048)  # sectors that hold version 1 before anything goes wrong
-BAD = 100  # the one of them that has been moved by then
+BAD = 100  # the one of AREA that has been moved by then
 
 
 class Watched:
@@ -44,7 +44,7 @@ class Watched:
 def history():
     """history(dev, main): AREA is written, BAD has been moved, everything is fine."""
     def make(dev, main, kind="io"):
-        assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
+        fill(dev)
         main.bad_sectors(BAD, kind=kind, on="both")
         assert not sectors.write(dev, [BAD])
         assert (dev.status().remapped, dev.status().health) == (1, "ok")

@@ -9,14 +9,10 @@ from harness import sectors
 from harness.cache import execute
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
+from harness.sectors import fill
 from harness.sysfs import counted, folder
 
-AREA = range(2048)  # sectors that hold version 1 before anything goes bad
 SECTOR = 512
-
-
-def fill(dev):
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
 
 
 @pytest.fixture

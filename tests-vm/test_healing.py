@@ -14,15 +14,15 @@ from harness.errors import CommandFailed
 from harness.machine import Machine
 from harness.patience import deadline
 from harness.remap import Remap, slow
+from harness.sectors import AREA, fill
 from harness.sysfs import folder
 
-AREA = range(2048)  # sectors that hold version 1 before anything goes bad
 MOVED = range(64, 128, 8)
 
 
 def moved(dev):
     """A set with some remaps, in use."""
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
+    fill(dev)
     for sector in MOVED:
         dev.message(f"remap {sector} 1")
     return dev

@@ -11,6 +11,7 @@ from harness.disk import SECTOR
 from harness.errors import CommandFailed
 from harness.logwrites import LogWrites, written
 from harness.remap import Mapped, Remap
+from harness.sectors import fill
 from harness.sysfs import attribute, counted, folder
 
 AREA = range(4096)
@@ -28,10 +29,6 @@ def move(dev):
         dev.message(f"remap {start} {count}")
 
 
-def fill(dev, version=1):
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32, version=version)
-
-
 def place_of(spare, sector):
     (place,) = (extent["spare_sector"] + sector - extent["main_sector"]
                 for extent in examine(spare.path)["extents"]
@@ -43,7 +40,7 @@ def test_requests_cross_extents_and_gaps(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
-        fill(dev)
+        fill(dev, area=AREA)
         move(dev)
         assert dev.status().remapped == len(MOVED_SECTORS)
         # Whoever reads a moved sector of main is caught.
@@ -82,7 +79,7 @@ def test_discards_go_to_both_and_leave_the_neighbours_alone(boot, new_disk):
         return [counted(disk)["discards"] for disk in (main, spare)]
 
     with Remap(vm, main, spare) as dev:
-        fill(dev)
+        fill(dev, area=AREA)
         move(dev)
         assert int(attribute(dev, "queue/discard_max_bytes")) > 0
         before = discards()
@@ -100,7 +97,7 @@ def test_discards_go_to_both_and_leave_the_neighbours_alone(boot, new_disk):
         assert dev.status().remapped == len(MOVED_SECTORS)
         vm.run(f"blkdiscard -f {dev.dev}")
         assert dev.status().remapped == len(MOVED_SECTORS)
-        fill(dev, version=2)
+        fill(dev, version=2, area=AREA)
         assert not sectors.read(dev, AREA[::64], unit=64, version=2)
         # What can't be promised through a map is not offered.
         with pytest.raises(CommandFailed, match="not supported"):
@@ -113,7 +110,7 @@ def test_zeroes_reach_the_spare(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
-        fill(dev)
+        fill(dev, area=AREA)
         move(dev)
         vm.run(f"blkdiscard -fz -o {990 * SECTOR} -l {30 * SECTOR} {dev.dev}")
         assert not sectors.read(dev, range(990, 1020), version=0)
@@ -180,7 +177,7 @@ def test_nowait_never_waits_and_is_never_taken_for_a_bad_sector(boot, new_disk):
     vm = boot(disk, spare)
     with Mapped(vm, "below", f"0 131072 linear {disk.dev} 0") as main, \
             Remap(vm, main, spare) as dev:
-        fill(dev)
+        fill(dev, area=AREA)
         move(dev)
         for device in (disk, dev):  # it can do what a disk can
             assert not sectors.read(device, range(200, 210), nowait=True, depth=10)
@@ -293,7 +290,7 @@ def test_read_only_means_nothing_is_written(boot, new_disk):
     main, spare = new_disk("8M"), new_disk("8M", bus="virtio")
     vm = boot(main, spare)
     with Remap(vm, main, spare) as dev:
-        fill(dev)
+        fill(dev, area=AREA)
         move(dev)
     writes = [counted(disk)["writes"] for disk in (main, spare)]
     with Remap(vm, main, spare, options="--readonly") as dev:
@@ -337,7 +334,7 @@ def test_suspends_and_reloads_with_failures_in_flight(boot, new_disk):
     bad = written[::3]
     with Remap(vm, main, spare) as dev:
         dev.message("set give_up 100000")
-        fill(dev)
+        fill(dev, area=AREA)
         for sector in bad:
             main.bad_sectors(sector, kind="io", on="both")
         table = vm.run("dmsetup table r0")

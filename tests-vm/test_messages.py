@@ -7,19 +7,15 @@ from harness import sectors
 from harness.assembler import examine
 from harness.errors import CommandFailed
 from harness.remap import Remap
+from harness.sectors import AREA, fill
 from harness.sysfs import attribute, folder
 
-AREA = range(2048)
 BIGGEST = (1 << 64) - 1
 
 # /sys/block/dm-N/remap/ of a set that has done nothing yet.
 ATTRIBUTES = {"metadata_health": "5/5 copies valid", "metadata_repairs": "0",
               "last_repair_time": "0", "remapped_sectors": "0", "pending_sectors": "0",
               "extents": "0", "state": "ok", "mode": "rw", "scrubs_completed": "0"}
-
-
-def fill(dev, version=1):
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32, version=version)
 
 
 def test_every_message_and_what_it_does_not_take(boot, new_disk):

@@ -16,16 +16,16 @@ from harness.machine import Machine
 from harness.oracle import Oracle
 from harness.patience import deadline
 from harness.remap import Remap, slow
+from harness.sectors import AREA, fill
 from harness.storm import Storm
 
-AREA = range(2048)  # sectors that hold version 1 before anything goes bad
 SLOWLY = 50  # milliseconds of each request, so that a move is under way for a while
 MOVED = [*range(64, 128, 8), *range(1024, 1536, 4)]
 
 
 def moved(dev):
     """A set with some remaps, in use."""
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
+    fill(dev)
     dev.message("remap " + " ".join(f"{sector} 2" for sector in MOVED))
     return dev
 
@@ -272,7 +272,7 @@ def test_what_cannot_become_the_spare_is_refused_with_a_reason(boot, new_disk):
     used.write_at(4096 * 3, b"precious")
     vm = boot(main, old, other, small, used, large, blocks)
     with Remap(vm, main, old) as dev, Remap(vm, large, other, name="r1"):
-        assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
+        fill(dev)
         dev.message("remap 0 4096")
         before = vm.run("dmsetup status r0; dmsetup table r0")
         for device, why in ((main.dev, "Main and spare overlap"),

@@ -6,17 +6,12 @@ import pytest
 from harness import sectors
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
+from harness.sectors import AREA, fill
 from harness.sysfs import counted
 
 IO_ERROR = "Input/output error"
 UNREADABLE = {IO_ERROR, "No data available", "Remote I/O error"}
 WRONG_CHECKSUM = "Invalid or incomplete multibyte or wide character"  # EILSEQ
-AREA = range(2048)  # sectors that hold version 1 before anything goes bad
-
-
-def fill(dev):
-    """Version 1 into the whole area."""
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
 
 
 def unreadable(found):

@@ -8,14 +8,10 @@ from harness.assembler import examine
 from harness.copies import BLOCK, Copies
 from harness.errors import CommandFailed
 from harness.remap import Remap
+from harness.sectors import AREA, fill
 from harness.sysfs import counted
 
-AREA = range(2048)  # sectors that hold version 1 before anything goes bad
 SECTOR = 512
-
-
-def fill(dev):
-    assert not sectors.write(dev, AREA[::64], unit=64, depth=32)
 
 
 def places_on(spare, *moved):

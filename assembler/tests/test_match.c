@@ -551,22 +551,29 @@ static void test_two_spares_of_one_set(void **state)
 	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
 }
 
+/* A main and two spares of its set, of which the second was filled from the first. */
+static void add_successive_spares(struct machine *m)
+{
+	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+
+	add_spare(m, "sdc", uuid_a, main);
+	add_spare(m, "sdd", uuid_a, main);
+	m->super[0].spare_uuid[0] = 1;
+	m->super[1].spare_uuid[0] = 2;
+	m->super[1].peer_uuid[0] = 1;
+	m->super[1].header.generation = cpu_to_le64(8);
+}
+
 /* A set that was moving from one spare to another when the power went. */
 static void test_a_migration_that_was_cut(void **state)
 {
 	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
 	struct dmr_super *old = &m->super[0], *new = &m->super[1];
 
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_a, main);
-	old->spare_uuid[0] = 1;
-	new->spare_uuid[0] = 2;
+	add_successive_spares(m);
 	old->state = cpu_to_le32(DMR_STATE_MIGRATING);
 	old->peer_uuid[0] = 2;
 	new->state = cpu_to_le32(DMR_STATE_INCOMING);
-	new->peer_uuid[0] = 1;
-	new->header.generation = cpu_to_le64(8);
 	/* the old one doesn't say that it was replaced, so it was not */
 	decide(m);
 	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
@@ -609,16 +616,9 @@ static void test_a_migration_that_was_cut(void **state)
 static void test_a_migration_that_was_taken_back(void **state)
 {
 	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-	struct dmr_super *old = &m->super[0], *new = &m->super[1];
 
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_a, main);
-	old->spare_uuid[0] = 1;
-	new->spare_uuid[0] = 2;
-	new->peer_uuid[0] = 1;
-	new->header.generation = cpu_to_le64(8);
-	old->header.generation = cpu_to_le64(9);
+	add_successive_spares(m);
+	m->super[0].header.generation = cpu_to_le64(9);
 	decide(m);
 	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
 	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
