@@ -140,6 +140,7 @@ static void target_free(struct dmr_target *t)
 {
 	dmr_scrub_exit(t);
 	dmr_reader_exit(t);
+	dmr_flush_exit(t);
 	dmr_mover_exit(t);
 	dmr_holds_exit(t);
 	bioset_exit(&t->bios);
@@ -156,13 +157,14 @@ static int init_parts(struct dmr_target *t)
 {
 	int r;
 
-	dmr_flush_init(t);
 	dmr_guard_init(t);
 	r = bioset_init(&t->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
 	if (!r)
 		r = dmr_holds_init(t);
 	if (!r)
 		r = dmr_mover_init(t);
+	if (!r)
+		r = dmr_flush_init(t);
 	if (!r)
 		r = dmr_reader_init(t);
 	if (!r)

@@ -10,7 +10,7 @@
 
 #include "target.h"
 
-/* Numbers of their flushes. */
+/* Numbers of the devices, and of their flushes. */
 #define MAIN  0
 #define SPARE 1
 
@@ -20,13 +20,21 @@ static bool one_disk(const struct dmr_target *t)
 	return t->main->bdev->bd_disk == dmr_spare(t)->dev->bdev->bd_disk;
 }
 
+/* Not our own has failed: what was in the cache of the device may be gone. */
+static void count_failure(struct dmr_target *t, bool on_spare)
+{
+	atomic_inc(&t->flush.failures);
+	if (on_spare || one_disk(t))
+		atomic_inc(&dmr_spare(t)->store.lost_flushes);
+}
+
 int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
 	io->flush = true;
 	io->on_spare = dm_bio_get_target_bio_nr(bio) == SPARE;
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
-	io->failures = READ_ONCE(t->flush.failures);
+	io->failures = atomic_read(&t->flush.failures);
 	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&
 	    !(READ_ONCE(t->flush.failed) & 1 << SPARE)) {
 		bio_endio(bio);
@@ -46,8 +54,8 @@ int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 			;
 	if (likely(!error && !(READ_ONCE(t->flush.failed) & 1 << io->on_spare)))
 		return DM_ENDIO_DONE;
-	if (error && (io->on_spare || one_disk(t)))
-		atomic_inc(&dmr_spare(t)->store.lost_flushes);
+	if (error)
+		count_failure(t, io->on_spare);
 	dmr_mover_take(t, bio);
 	return DM_ENDIO_INCOMPLETE;
 }
@@ -75,16 +83,16 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	const u8 device = 1 << io->on_spare;
 
 	if (t->flush.distrusted & device) {
-		t->flush.distrusted &= ~device;
+		WRITE_ONCE(t->flush.distrusted, t->flush.distrusted & ~device);
+		atomic_inc(&t->flush.failures);
 		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
 	}
 	if (bio->bi_status) {
 		DMERR_LIMIT("%s: %pg: a flush failed, so writes to the set fail until one succeeds",
 			    dmr_set_name(&t->spare->store),
 			    io->on_spare ? t->spare->dev->bdev : t->main->bdev);
-		WRITE_ONCE(t->flush.failures, t->flush.failures + 1);
 		latch(t, t->flush.failed | device, true);
-	} else if (io->failures == t->flush.failures) {
+	} else if (io->failures == atomic_read(&t->flush.failures)) {
 		/* One that was under way when another failed need not have covered the same. */
 		latch(t, t->flush.failed & ~device, t->flush.owed);
 	}
@@ -106,7 +114,7 @@ static void distrust(struct dmr_target *t, u8 devices)
 {
 	if (!devices)
 		return;
-	t->flush.distrusted |= devices;
+	WRITE_ONCE(t->flush.distrusted, t->flush.distrusted | devices);
 	latch(t, t->flush.failed | devices, true);
 }
 
@@ -117,7 +125,7 @@ void dmr_flush_distrust(struct dmr_target *t)
 
 	if (!s->flush_failed)
 		return;
-	s->flush_failed = false;
+	WRITE_ONCE(s->flush_failed, false);
 	if (atomic64_read(&t->flush.written) != atomic64_read(&t->flush.flushed))
 		devices |= 1 << SPARE;
 	if (one_disk(t))
@@ -143,7 +151,95 @@ void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 	latch(t, t->flush.failed | old->flush.failed, true);
 }
 
-void dmr_flush_init(struct dmr_target *t)
+blk_opf_t dmr_flush_fua(struct dmr_io *io, struct block_device *bdev, bool on_spare)
+{
+	if (!bdev_write_cache(bdev) || bdev_fua(bdev))
+		return REQ_FUA;
+	io->behind |= 1 << on_spare;
+	return 0;
+}
+
+int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
+{
+	io->failures = atomic_read(&t->flush.failures);
+	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE); /* nobody polls the device for it any more */
+	dmr_worker_give(&t->flush.worker, bio);
+	return DM_ENDIO_INCOMPLETE;
+}
+
+/* Returns those of @devices whose flush has failed. */
+static u8 flush(struct dmr_target *t, u8 devices)
+{
+	u8 failed = 0;
+
+	if (devices & 1 << MAIN && blkdev_issue_flush(t->main->bdev)) {
+		failed |= 1 << MAIN;
+		count_failure(t, false);
+	}
+	if (devices & 1 << SPARE && blkdev_issue_flush(dmr_spare(t)->dev->bdev)) {
+		failed |= 1 << SPARE;
+		count_failure(t, true);
+	}
+	return failed;
+}
+
+/* One of our own has failed that may have been the one that counted for @devices. */
+static bool distrusted(const struct dmr_target *t, u8 devices)
+{
+	if (READ_ONCE(dmr_spare(t)->store.flush_failed) && (devices & 1 << SPARE || one_disk(t)))
+		return true;
+	return READ_ONCE(t->flush.distrusted) & devices;
+}
+
+/* The flush behind it has ended. If it has failed the mover treats the bio as that flush. */
+static void end_behind(struct dmr_target *t, struct bio *bio, u8 failed)
+{
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+	const u8 devices = io->behind;
+
+	io->behind = 0;
+	if (failed & devices) {
+		io->flush = true;
+		io->on_spare = failed & devices & 1 << SPARE;
+		bio->bi_status = BLK_STS_IOERR;
+		dmr_mover_take(t, bio);
+		return;
+	}
+	/* It may have been in the cache when another failed, and then the drive dropped it. */
+	if (io->failures != atomic_read(&t->flush.failures) || distrusted(t, devices))
+		bio->bi_status = BLK_STS_IOERR;
+	dmr_end(bio);
+}
+
+/*
+ * Those that come while it flushes are covered by the next one. Where the block layer flushes
+ * behind a write, that fails for a bad sector and for its flush alike. Sent again it would succeed
+ * in any case, and nobody would hear that what others had written is gone.
+ */
+static void behind_work(struct work_struct *work)
+{
+	struct dmr_target *t = container_of(work, struct dmr_target, flush.worker.work);
+	struct bio_list bios = dmr_worker_take(&t->flush.worker);
+	u8 devices = 0, failed;
+	struct bio *bio;
+
+	bio_list_for_each(bio, &bios) {
+		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
+
+		devices |= io->behind;
+	}
+	failed = flush(t, devices);
+	while ((bio = bio_list_pop(&bios)))
+		end_behind(t, bio, failed);
+}
+
+int dmr_flush_init(struct dmr_target *t)
 {
 	t->flush.everything.end = t->ti->len;
+	return dmr_worker_init(&t->flush.worker, "dm-remap-flush", behind_work);
+}
+
+void dmr_flush_exit(struct dmr_target *t)
+{
+	dmr_worker_exit(&t->flush.worker);
 }

@@ -56,7 +56,8 @@ static void await_minute(struct dmr_target *t)
 {
 	struct dmr_guard *g = &t->guard;
 
-	mod_delayed_work(t->mover.wq, &g->over, max(0L, (long)(g->minute + 60 * HZ - jiffies)));
+	mod_delayed_work(t->mover.worker.wq, &g->over,
+			 max(0L, (long)(g->minute + 60 * HZ - jiffies)));
 }
 
 static bool within_budget(struct dmr_target *t, unsigned int sectors, u64 budget)

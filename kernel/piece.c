@@ -26,6 +26,7 @@ void dmr_rewind(struct bio *bio)
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	bio->bi_iter = io->iter;
+	io->behind = 0;
 	/* It is done as far as its device is concerned: nobody polls that for it any more. */
 	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE);
 	/* What is cloned from it must find its partition again: bi_sector counts from there. */
@@ -47,12 +48,10 @@ static blk_status_t send(struct bio *bio, sector_t sector)
 static struct bio *zeroes(struct dmr_target *t, struct bio *like, sector_t sectors,
 			  struct block_device *bdev)
 {
-	const struct dmr_io *io = dm_per_bio_data(like, sizeof(*io));
 	const unsigned int bytes = sectors << SECTOR_SHIFT;
 	struct bio *bio =
 		bio_alloc_bioset(bdev, DIV_ROUND_UP(bytes, PAGE_SIZE),
-				 REQ_OP_WRITE | (like->bi_opf & REQ_SYNC) | (io->fua ? REQ_FUA : 0),
-				 GFP_NOIO, &t->bios);
+				 REQ_OP_WRITE | (like->bi_opf & REQ_SYNC), GFP_NOIO, &t->bios);
 	unsigned int done;
 
 	for (done = 0; done < bytes; done += PAGE_SIZE)
@@ -66,15 +65,16 @@ blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, s
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct bio *piece;
 
-	if (bio_op(bio) == REQ_OP_WRITE_ZEROES)
-		return send(zeroes(t, bio, sectors, bdev), sector);
-
-	piece = bio_alloc_clone(bdev, bio, GFP_NOIO, &t->bios);
+	if (bio_op(bio) == REQ_OP_WRITE_ZEROES) {
+		piece = zeroes(t, bio, sectors, bdev);
+	} else {
+		piece = bio_alloc_clone(bdev, bio, GFP_NOIO, &t->bios);
+		bio_trim(piece, offset, sectors);
+	}
 	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
-	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
-	if (bio_op(bio) == REQ_OP_WRITE && io->fua)
-		piece->bi_opf |= REQ_FUA;
-	bio_trim(piece, offset, sectors);
+	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED | REQ_FUA);
+	if (io->fua)
+		piece->bi_opf |= dmr_flush_fua(io, bdev, bdev != t->main->bdev);
 	return send(piece, sector);
 }
 

@@ -256,11 +256,11 @@ static struct dmr_errand *next_errand(struct dmr_mover *v)
 {
 	struct dmr_errand *e;
 
-	spin_lock_irq(&v->lock);
+	spin_lock_irq(&v->worker.lock);
 	e = list_first_entry_or_null(&v->errands, struct dmr_errand, list);
 	if (e)
 		list_del(&e->list);
-	spin_unlock_irq(&v->lock);
+	spin_unlock_irq(&v->worker.lock);
 	return e;
 }
 
@@ -272,7 +272,7 @@ static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 	const bool again = r == DMR_AGAIN;
 	bool waited_for;
 
-	spin_lock_irq(&v->lock);
+	spin_lock_irq(&v->worker.lock);
 	waited_for = e->waited_for;
 	if (again) {
 		list_add_tail(&e->list, &v->errands);
@@ -280,7 +280,7 @@ static void serve_errand(struct dmr_target *t, struct dmr_errand *e)
 		e->result = r;
 		complete(&e->done);
 	}
-	spin_unlock_irq(&v->lock);
+	spin_unlock_irq(&v->worker.lock);
 	if (!again && !waited_for)
 		kfree(e);
 }
@@ -301,47 +301,31 @@ static bool serve_errands(struct dmr_target *t)
 
 static void mover_work(struct work_struct *work)
 {
-	struct dmr_target *t = container_of(work, struct dmr_target, mover.work);
+	struct dmr_target *t = container_of(work, struct dmr_target, mover.worker.work);
 	/* The root and swap may be on this: nothing here may wait for their I/O. */
 	const unsigned int noio = memalloc_noio_save();
 	struct dmr_mover *v = &t->mover;
+	struct bio_list bios = dmr_worker_take(&v->worker);
 	unsigned int reserves;
-	struct bio_list bios;
 	bool more;
-
-	spin_lock_irq(&v->lock);
-	bios = v->bios;
-	bio_list_init(&v->bios);
-	spin_unlock_irq(&v->lock);
 
 	/* What is written may be swapped out: there may be no memory but what this frees. */
 	reserves = memalloc_noreclaim_save();
 	serve_bios(t, &bios);
 	memalloc_noreclaim_restore(reserves);
 	more = serve_errands(t) || !bio_list_empty(&bios);
-	spin_lock_irq(&v->lock);
-	bio_list_merge_head(&v->bios, &bios);
+	spin_lock_irq(&v->worker.lock);
+	bio_list_merge_head(&v->worker.bios, &bios);
 	if (more)
-		queue_work(v->wq, &v->work);
-	spin_unlock_irq(&v->lock);
+		queue_work(v->worker.wq, &v->worker.work);
+	spin_unlock_irq(&v->worker.lock);
 	dmr_report(t);
 	memalloc_noio_restore(noio);
 }
 
-/*
- * Work is queued before the lock is dropped: as soon as the worker can see the bio it can end it,
- * and with the last bio the wait of a suspend or a removal ends, too. Queueing on a workqueue that
- * drains would leave the work pending for ever.
- */
 void dmr_mover_take(struct dmr_target *t, struct bio *bio)
 {
-	struct dmr_mover *v = &t->mover;
-	unsigned long flags;
-
-	spin_lock_irqsave(&v->lock, flags);
-	bio_list_add(&v->bios, bio);
-	queue_work(v->wq, &v->work);
-	spin_unlock_irqrestore(&v->lock, flags);
+	dmr_worker_give(&t->mover.worker, bio);
 }
 
 void dmr_mover_kick(struct dmr_target *t)
@@ -350,10 +334,10 @@ void dmr_mover_kick(struct dmr_target *t)
 	unsigned long flags;
 
 	/* While it is stopped it may drain, and it is kicked when it starts again. */
-	spin_lock_irqsave(&v->lock, flags);
+	spin_lock_irqsave(&v->worker.lock, flags);
 	if (!v->stopped)
-		queue_work(v->wq, &v->work);
-	spin_unlock_irqrestore(&v->lock, flags);
+		queue_work(v->worker.wq, &v->worker.work);
+	spin_unlock_irqrestore(&v->worker.lock, flags);
 }
 
 static bool queue_errand(struct dmr_mover *v, struct dmr_errand *e)
@@ -361,13 +345,13 @@ static bool queue_errand(struct dmr_mover *v, struct dmr_errand *e)
 	unsigned long flags;
 	bool stopped;
 
-	spin_lock_irqsave(&v->lock, flags);
+	spin_lock_irqsave(&v->worker.lock, flags);
 	stopped = v->stopped;
 	if (!stopped) {
 		list_add_tail(&e->list, &v->errands);
-		queue_work(v->wq, &v->work);
+		queue_work(v->worker.wq, &v->worker.work);
 	}
-	spin_unlock_irqrestore(&v->lock, flags);
+	spin_unlock_irqrestore(&v->worker.lock, flags);
 	return !stopped;
 }
 
@@ -384,11 +368,11 @@ int dmr_mover_run(struct dmr_target *t, struct dmr_errand *e)
 	/* Whoever waits for this need not keep the machine from being suspended. */
 	if (wait_for_completion_state(&e->done, TASK_KILLABLE | TASK_FREEZABLE)) {
 		/* Whoever waited is about to die; it ends after the step that it is in, if any. */
-		spin_lock_irq(&v->lock);
+		spin_lock_irq(&v->worker.lock);
 		e->waited_for = false;
 		WRITE_ONCE(e->given_up, true);
 		ended = completion_done(&e->done);
-		spin_unlock_irq(&v->lock);
+		spin_unlock_irq(&v->worker.lock);
 		if (!ended)
 			return -EINTR;
 	}
@@ -416,25 +400,25 @@ void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e)
 
 void dmr_mover_start(struct dmr_target *t)
 {
-	spin_lock_irq(&t->mover.lock);
+	spin_lock_irq(&t->mover.worker.lock);
 	WRITE_ONCE(t->mover.stopped, false);
-	spin_unlock_irq(&t->mover.lock);
+	spin_unlock_irq(&t->mover.worker.lock);
 	dmr_mover_kick(t);
 }
 
 void dmr_mover_stop(struct dmr_target *t)
 {
-	spin_lock_irq(&t->mover.lock);
+	spin_lock_irq(&t->mover.worker.lock);
 	WRITE_ONCE(t->mover.stopped, true);
-	spin_unlock_irq(&t->mover.lock);
+	spin_unlock_irq(&t->mover.worker.lock);
 }
 
 void dmr_mover_drain(struct dmr_target *t)
 {
 	/* In this order, as nothing may be queued from outside while it drains. */
-	flush_workqueue(t->mover.wq);
+	flush_workqueue(t->mover.worker.wq);
 	dmr_guard_cancel(t);
-	drain_workqueue(t->mover.wq);
+	drain_workqueue(t->mover.worker.wq);
 }
 
 int dmr_mover_init(struct dmr_target *t)
@@ -442,9 +426,6 @@ int dmr_mover_init(struct dmr_target *t)
 	struct dmr_mover *v = &t->mover;
 	unsigned int i;
 
-	INIT_WORK(&v->work, mover_work);
-	spin_lock_init(&v->lock);
-	bio_list_init(&v->bios);
 	INIT_LIST_HEAD(&v->errands);
 	v->stopped = true;
 	for (i = 0; i < ARRAY_SIZE(v->page); i++) {
@@ -452,8 +433,7 @@ int dmr_mover_init(struct dmr_target *t)
 		if (!v->page[i])
 			return -ENOMEM;
 	}
-	v->wq = alloc_ordered_workqueue("dm-remap", WQ_MEM_RECLAIM);
-	return v->wq ? 0 : -ENOMEM;
+	return dmr_worker_init(&v->worker, "dm-remap", mover_work);
 }
 
 /* Also after a dmr_mover_init() that failed or was never called: everything is zero then. */
@@ -462,8 +442,7 @@ void dmr_mover_exit(struct dmr_target *t)
 	struct dmr_mover *v = &t->mover;
 	unsigned int i;
 
-	if (v->wq)
-		destroy_workqueue(v->wq);
+	dmr_worker_exit(&v->worker);
 	for (i = 0; i < ARRAY_SIZE(v->page); i++)
 		if (v->page[i])
 			__free_page(v->page[i]);

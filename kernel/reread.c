@@ -160,13 +160,13 @@ static bool serve(struct dmr_target *t, struct bio *bio)
 	return !a.status && !a.weak;
 }
 
-static struct bio *next_read(struct dmr_target *t)
+static struct bio *next_read(struct dmr_worker *w)
 {
 	struct bio *bio;
 
-	spin_lock_irq(&t->reader.lock);
-	bio = bio_list_pop(&t->reader.bios);
-	spin_unlock_irq(&t->reader.lock);
+	spin_lock_irq(&w->lock);
+	bio = bio_list_pop(&w->bios);
+	spin_unlock_irq(&w->lock);
 	if (bio)
 		dmr_rewind(bio);
 	return bio;
@@ -175,14 +175,14 @@ static struct bio *next_read(struct dmr_target *t)
 /* Bios that failed together, in one request, come together. */
 static void reader_work(struct work_struct *work)
 {
-	struct dmr_target *t = container_of(work, struct dmr_target, reader.work);
+	struct dmr_target *t = container_of(work, struct dmr_target, reader.worker.work);
 	const unsigned int noio = memalloc_noio_save();
 	struct dmr_errand *e, *next;
 	bool explained = false;
 	LIST_HEAD(unharmed);
 	struct bio *bio;
 
-	while ((bio = next_read(t))) {
+	while ((bio = next_read(&t->reader.worker))) {
 		bool harmed;
 
 		e = rescue(bio->bi_iter.bi_sector, bio_sectors(bio));
@@ -244,38 +244,27 @@ bool dmr_reader_settle(struct dmr_batch *b, struct bio *bio)
 void dmr_reader_take(struct dmr_target *t, struct bio *bio)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	struct dmr_reader *v = &t->reader;
-	unsigned long flags;
 
 	io->failed = jiffies;
-	/* Work is queued before the lock is dropped: see dmr_mover_take(). */
-	spin_lock_irqsave(&v->lock, flags);
-	bio_list_add(&v->bios, bio);
-	queue_work(v->wq, &v->work);
-	spin_unlock_irqrestore(&v->lock, flags);
+	dmr_worker_give(&t->reader.worker, bio);
 }
 
 void dmr_reader_drain(struct dmr_target *t)
 {
-	drain_workqueue(t->reader.wq);
+	drain_workqueue(t->reader.worker.wq);
 }
 
 int dmr_reader_init(struct dmr_target *t)
 {
-	struct dmr_reader *v = &t->reader;
-
-	INIT_WORK(&v->work, reader_work);
-	spin_lock_init(&v->lock);
-	bio_list_init(&v->bios);
-	v->page = alloc_page(GFP_KERNEL);
-	v->wq = alloc_ordered_workqueue("dm-remap-read", WQ_MEM_RECLAIM);
-	return v->page && v->wq ? 0 : -ENOMEM;
+	t->reader.page = alloc_page(GFP_KERNEL);
+	if (!t->reader.page)
+		return -ENOMEM;
+	return dmr_worker_init(&t->reader.worker, "dm-remap-read", reader_work);
 }
 
 void dmr_reader_exit(struct dmr_target *t)
 {
-	if (t->reader.wq)
-		destroy_workqueue(t->reader.wq);
+	dmr_worker_exit(&t->reader.worker);
 	if (t->reader.page)
 		__free_page(t->reader.page);
 }

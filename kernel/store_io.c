@@ -115,7 +115,8 @@ int dmr_store_flush(struct dmr_store *s)
 {
 	int r = blkdev_issue_flush(s->bdev);
 
-	s->flush_failed |= r != 0;
+	if (r)
+		WRITE_ONCE(s->flush_failed, true);
 	return r;
 }
 

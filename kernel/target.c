@@ -37,6 +37,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	io->counted = false;
 	io->flush = false;
 	io->fua = bio->bi_opf & REQ_FUA;
+	io->behind = 0;
 	io->moved = false;
 	io->settled = false;
 	if (unlikely(bio->bi_opf & REQ_PREFLUSH))
@@ -84,6 +85,9 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	}
 	bio_set_dev(bio, dmr_holder(t, spare, &place));
 	bio->bi_iter.bi_sector = place.sector;
+	if (unlikely(io->fua))
+		bio->bi_opf =
+			(bio->bi_opf & ~REQ_FUA) | dmr_flush_fua(io, bio->bi_bdev, place.on_spare);
 	return DM_MAPIO_REMAPPED;
 }
 
@@ -121,9 +125,9 @@ static int remap_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	}
 	if (unlikely(io->flush) && !io->settled)
 		return dmr_flush_end(t, bio, io, *error);
-	if (likely(!*error) || io->settled)
-		return DM_ENDIO_DONE;
-	return failed(t, bio, *error);
+	if (unlikely(*error))
+		return io->settled ? DM_ENDIO_DONE : failed(t, bio, *error);
+	return unlikely(io->behind) ? dmr_flush_behind(t, bio, io) : DM_ENDIO_DONE;
 }
 
 /* An empty spare becomes a set; its name is the device's, where that will do as a name. */

@@ -14,6 +14,7 @@
 #include "migrate.h"
 #include "range.h"
 #include "scrub.h"
+#include "worker.h"
 
 #define DM_MSG_PREFIX "remap"
 
@@ -27,7 +28,7 @@ struct dmr_io {
 		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
 		struct {
 			s64 written; /* a flush of the spare: writes that it makes stable */
-			u32 failures; /* a flush: those that failed before it was sent */
+			int failures; /* flushes that failed before it was sent */
 		};
 	};
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
@@ -37,6 +38,7 @@ struct dmr_io {
 	bool on_spare; /* was sent there */
 	bool flush; /* is an empty flush */
 	bool fua; /* was asked for; a device without a cache is not told of it */
+	u8 behind; /* bit per device (main 0, spare 1): to be flushed before this ends */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* nothing more can be done for it */
 };
@@ -59,8 +61,9 @@ struct dmr_flush {
 	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
 	bool owed; /* no write was told yet */
 	u8 distrusted; /* bit per device: its next flush has to fail */
-	u32 failures; /* flushes that failed */
-	struct dmr_range everything; /* held while one of these is set */
+	struct dmr_range everything; /* held while one of these three is set */
+	atomic_t failures; /* flushes that failed */
+	struct dmr_worker worker; /* flushes behind writes: see dmr_flush_behind() */
 };
 
 /* guard.c: what keeps a broken main from eating the spare. */
@@ -90,13 +93,10 @@ enum dmr_param {
 
 /* relocate.c: what happens to a failed write, and all else that changes the table. */
 struct dmr_mover {
-	struct workqueue_struct *wq;
-	struct work_struct work;
+	struct dmr_worker worker; /* see dmr_mover_take() */
 	struct page *page[32]; /* what is on its way from main to the spare */
 	struct dmr_range held[DMR_MOVE_RUNS]; /* where that is from; see move.c */
-	spinlock_t lock; /* of the following three; taken in end_io, so irqs off */
-	struct bio_list bios; /* that need it: see dmr_mover_take() */
-	struct list_head errands;
+	struct list_head errands; /* this and the next: under the worker's lock */
 	bool stopped; /* suspended: takes no errands */
 };
 
@@ -104,10 +104,7 @@ struct dmr_mover {
 
 /* reread.c: what happens to a failed read. */
 struct dmr_reader {
-	struct workqueue_struct *wq;
-	struct work_struct work;
-	spinlock_t lock; /* taken in end_io, so irqs off */
-	struct bio_list bios;
+	struct dmr_worker worker; /* see dmr_reader_take() */
 	struct page *page; /* to see whether main can be read at all */
 };
 
@@ -332,7 +329,9 @@ void dmr_end(struct bio *bio);
 
 /* flush.c */
 
-void dmr_flush_init(struct dmr_target *t);
+/* -ENOMEM. */
+int dmr_flush_init(struct dmr_target *t);
+void dmr_flush_exit(struct dmr_target *t);
 /* An empty flush, for each device one: dm core splits off the data. */
 int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 /* What remap_end_io() returns for it. */
@@ -349,6 +348,13 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 void dmr_flush_distrust(struct dmr_target *t);
 /* Flush main for the target's own sake; the next flush says so if that fails. By the mover. */
 int dmr_flush_main(struct dmr_target *t);
+/*
+ * With what to ask @bdev for FUA: nothing, and a flush is due behind @io, if the block layer would
+ * flush behind the write.
+ */
+blk_opf_t dmr_flush_fua(struct dmr_io *io, struct block_device *bdev, bool on_spare);
+/* What remap_end_io() returns for a write that has ended well, and behind which a flush is due. */
+int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 /* True if flushes or writes still have to be told of a flush that failed. */
 bool dmr_flush_owes(const struct dmr_target *t);
 /* Take over from @old, which is drained and whose place @t takes, what writes have to be told. */

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import sectors
+from harness.assembler import examine
 from harness.cache import execute
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
@@ -130,6 +131,31 @@ def test_a_flush_that_fails_during_a_reload_is_told(boot, new_disk):
         assert sync.wait(60).status != 0
         assert "Aborting journal" in vm.run("dmesg")
         vm.run("umount /mnt")
+
+
+@pytest.mark.parametrize("which, written", [("main", 300), ("spare", 100)])
+def test_a_flush_that_failed_behind_a_write_is_told(one_moved, which, written):
+    """With it goes what others have written, and sending the write again does not bring that back."""
+    dev, main, spare = one_moved
+    {"main": main, "spare": spare}[which].fail_next(on="flush", kind="io")
+    assert list(sectors.write(dev, [written], version=2, fua=True)) == [written]
+    dev.vm.run(f"sync {dev.dev}")
+    assert list(sectors.write(dev, [99, 100, 500])) == [99]
+    assert (dev.status().remapped, dev.status().mode) == (1, "rw")
+
+
+def test_a_bad_sector_is_not_mistaken_for_a_flush_that_failed_behind_a_write(one_moved):
+    dev, main, spare = one_moved
+    main.bad_sectors(200, kind="io")
+    [extent] = examine(spare.path)["extents"]
+    spare.bad_sectors(extent["spare_sector"], kind="io")
+    main.fail_next(lba=300, kind="io", on="write")
+    before = counted(main)["flushes"]
+    for sector in 100, 200, 300, 400:
+        assert not sectors.write(dev, [sector], version=2, fua=True)
+    assert counted(main)["flushes"] >= before + 2
+    assert not sectors.read(dev, [100, 200, 300, 400], version=2)
+    assert (dev.status().remapped, dev.status().health) == (2, "ok")
 
 
 def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
