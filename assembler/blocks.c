@@ -6,6 +6,7 @@
 
 #include "blocks.h"
 #include "format.h"
+#include "workers.h"
 
 void *blocks_alloc(size_t count)
 {
@@ -15,8 +16,10 @@ void *blocks_alloc(size_t count)
 static bool read_all(int fd, uint64_t sector, uint32_t count, void *to)
 {
 	size_t size = (size_t)count * DMR_BLOCK_SIZE;
+	ssize_t n = pread(fd, to, size, sector * DMR_SECTOR_SIZE);
 
-	return pread(fd, to, size, sector * DMR_SECTOR_SIZE) == (ssize_t)size;
+	workers_alive();
+	return n == (ssize_t)size;
 }
 
 uint32_t blocks_read(int fd, uint64_t sector, uint32_t count, void *to, bool *readable)

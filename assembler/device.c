@@ -321,23 +321,51 @@ void device_identity(const struct device *d, struct dmr_identity *id)
 	strcpy(id->fsuuid, d->fsuuid);
 }
 
-/* Could a member of a set be on this? RAM disks, optical drives, floppies and our own devices can't. */
-static bool worth_a_look(const char *name, const struct device *d)
+/* Why no member of a set can be on the device, or not now; NULL if one can. */
+static const char *not_worth_a_look(const char *name, const struct device *d)
 {
-	static const char *const never[] = {"ram", "zram", "sr", "fd", "mtdblock", NULL};
+	static const struct {
+		const char *prefix, *what;
+	} never[] = {
+		{"ram", "a RAM disk"},    {"zram", "a RAM disk"},    {"sr", "an optical drive"},
+		{"fd", "a floppy drive"}, {"mtdblock", "raw flash"},
+	};
 
-	for (int i = 0; never[i]; i++) {
-		if (!strncmp(name, never[i], strlen(never[i])))
-			return false;
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+		if (!strncmp(name, never[i].prefix, strlen(never[i].prefix)))
+			return never[i].what;
 	}
-	return d->sectors && strncmp(d->dm_uuid, "DMREMAP-", 8);
+	if (!d->sectors)
+		return "nothing is there";
+	if (!strncmp(d->dm_uuid, "DMREMAP-", 8))
+		return "the device of a set";
+	/* whoever reads it waits until it is resumed */
+	if (sysfs_number(d->dev, "dm/suspended", 0))
+		return "suspended";
+	return NULL;
+}
+
+/* Add the device that sysfs calls @name, if it is worth it. Returns how many that are. */
+static int list_one(struct device *d, const char *name)
+{
+	char path[PATH_MAX];
+	const char *why;
+
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	for (char *c = strchr(path, '!'); c; c = strchr(c, '!'))
+		*c = '/';
+	if (name[0] == '.' || device_read(d, path) || d->is_file)
+		return 0;
+	why = not_worth_a_look(name, d);
+	if (why)
+		log_debug("%s is passed over: %s", printable(path), why);
+	return !why;
 }
 
 int device_list(struct device **list)
 {
 	struct dirent **names = NULL;
 	struct device *devices;
-	char attribute[NAME_MAX + 32], path[PATH_MAX];
 	int count, n = 0;
 
 	count = scandir("/sys/class/block", &names, NULL, versionsort);
@@ -345,13 +373,8 @@ int device_list(struct device **list)
 		return -errno;
 	devices = calloc(count ? count : 1, sizeof(*devices));
 	for (int i = 0; i < count; i++) {
-		snprintf(attribute, sizeof(attribute), "/dev/%s", names[i]->d_name);
-		snprintf(path, sizeof(path), "%s", attribute);
-		for (char *c = strchr(path, '!'); c; c = strchr(c, '!'))
-			*c = '/';
-		if (devices && names[i]->d_name[0] != '.' && !device_read(&devices[n], path) &&
-		    !devices[n].is_file && worth_a_look(names[i]->d_name, &devices[n]))
-			n++;
+		if (devices)
+			n += list_one(&devices[n], names[i]->d_name);
 		free(names[i]);
 	}
 	free(names);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +9,7 @@
 #include "inventory.h"
 #include "log.h"
 #include "probe.h"
+#include "workers.h"
 
 static int read_named(struct inventory *inv, char *const *paths, int count)
 {
@@ -50,31 +53,118 @@ void inventory_describe(struct found_spare *s, const struct device *d, const str
 	s->valid_copies = copies_valid(c);
 }
 
-/* Read the metadata on @d, if there is any. The superblocks alone tell that there is none. */
-static void read_spare(struct inventory *inv, const struct device *d)
-{
-	struct copies *c = &inv->copies[inv->spare_count];
-	int fd = device_open(d, false);
-	int err;
+/* What a worker finds out about a device. */
+struct answer {
+	int err; /* it cannot be opened */
+	bool unreadable;
+	bool is_spare;
+	bool has_super;
+	struct found_spare spare; /* but .device and .super */
+	struct dmr_super super;
+};
 
-	if (fd < 0) {
-		log_debug("cannot open %s: %s", printable(d->path), strerror(-fd));
-		return;
-	}
-	err = copies_read(c, fd, d->sectors, NULL);
-	close(fd);
-	if (err || c->verdict == VERDICT_NONE) {
-		if (!err && c->reason == DMR_UNREADABLE)
-			log_debug("%s cannot be read", printable(d->path));
-		copies_free(c);
-		return;
-	}
-	inventory_describe(&inv->spares[inv->spare_count], d, c);
+static void describe(struct answer *a, const struct device *d, const struct copies *c)
+{
+	inventory_describe(&a->spare, d, c);
+	a->is_spare = true;
+	a->has_super = a->spare.super;
+	if (a->has_super)
+		a->super = *a->spare.super;
 	/* a spare that was made into something else lost its start to that */
 	if (c->fault[0] != DMR_OK && c->fault[0] != DMR_STALE)
-		probe_signature(d, inv->spares[inv->spare_count].signature,
-				sizeof(inv->spares[0].signature));
+		probe_signature(d, a->spare.signature, sizeof(a->spare.signature));
+}
+
+/* Read the metadata, if there is any. The superblocks alone tell that there is none. */
+static void look_for_metadata(size_t item, void *result, const void *context)
+{
+	const struct device *d = &((const struct inventory *)context)->devices[item];
+	struct answer *a = result;
+	struct copies c;
+	int fd = device_open(d, false);
+
+	if (fd < 0) {
+		a->err = fd;
+		return;
+	}
+	a->err = copies_read(&c, fd, d->sectors, NULL);
+	close(fd);
+	a->unreadable = c.verdict == VERDICT_NONE && c.reason == DMR_UNREADABLE;
+	if (!a->err && c.verdict != VERDICT_NONE)
+		describe(a, d, &c);
+	copies_free(&c);
+}
+
+static void take_answer(struct inventory *inv, struct device *d, const struct answer *a)
+{
+	struct found_spare *s = &inv->spares[inv->spare_count];
+
+	if (!a) {
+		log_error("%s does not answer; it is left out", printable(d->path));
+		snprintf(d->in_use, sizeof(d->in_use), "not answering");
+		return;
+	}
+	if (a->err)
+		log_debug("cannot open %s: %s", printable(d->path), strerror(-a->err));
+	if (a->unreadable)
+		log_debug("%s cannot be read", printable(d->path));
+	if (!a->is_spare)
+		return;
+	*s = a->spare;
+	s->device = d;
+	s->super = NULL;
+	if (a->has_super) {
+		inv->supers[inv->spare_count] = a->super;
+		s->super = &inv->supers[inv->spare_count];
+	}
 	inv->spare_count++;
+}
+
+static void find_out(size_t item, void *result, const void *context)
+{
+	struct device *d = result;
+
+	*d = ((const struct inventory *)context)->devices[item];
+	if (!*d->in_use)
+		device_probe(d, false);
+}
+
+/* Have @work done for each device, for a result of @size bytes. NULL, with the reason said, if it can't be. */
+static struct workers *ask_all(const struct inventory *inv, size_t size, work_fn *work)
+{
+	struct workers *w = workers_start(inv->device_count, size, work, inv);
+
+	if (w)
+		workers_wait(w, INVENTORY_PATIENCE);
+	else
+		log_error("cannot look at the devices: %s", strerror(errno));
+	return w;
+}
+
+static int find_spares(struct inventory *inv)
+{
+	struct workers *w = ask_all(inv, sizeof(struct answer), look_for_metadata);
+
+	for (size_t i = 0; w && i < inv->device_count; i++)
+		take_answer(inv, &inv->devices[i], workers_result(w, i));
+	workers_end(w);
+	return w ? 0 : EXIT_FAILED;
+}
+
+static int probe_all(struct inventory *inv)
+{
+	struct workers *w = ask_all(inv, sizeof(struct device), find_out);
+
+	for (size_t i = 0; w && i < inv->device_count; i++) {
+		const struct device *probed = workers_result(w, i);
+
+		if (probed)
+			inv->devices[i] = *probed;
+		else
+			take_answer(inv, &inv->devices[i], NULL);
+	}
+	workers_end(w);
+	return w ? 0 : EXIT_FAILED;
 }
 
 int inventory_read(struct inventory *inv, char *const *paths, int count)
@@ -83,23 +173,20 @@ int inventory_read(struct inventory *inv, char *const *paths, int count)
 
 	memset(inv, 0, sizeof(*inv));
 	status = count ? read_named(inv, paths, count) : read_all(inv);
-	inv->copies = calloc(inv->device_count + 1, sizeof(*inv->copies));
 	inv->spares = calloc(inv->device_count + 1, sizeof(*inv->spares));
-	if (!inv->copies || !inv->spares)
+	inv->supers = calloc(inv->device_count + 1, sizeof(*inv->supers));
+	if (!inv->supers || !inv->spares)
 		return EXIT_FAILED;
-	for (size_t i = 0; i < inv->device_count; i++)
-		read_spare(inv, &inv->devices[i]);
+	status |= find_spares(inv);
 	/* without a spare nobody asks what the other devices are */
-	for (size_t i = 0; inv->spare_count && i < inv->device_count; i++)
-		device_probe(&inv->devices[i], false);
+	if (inv->spare_count)
+		status |= probe_all(inv);
 	return status;
 }
 
 void inventory_free(struct inventory *inv)
 {
-	for (size_t i = 0; i < inv->spare_count; i++)
-		copies_free(&inv->copies[i]);
-	free(inv->copies);
+	free(inv->supers);
 	free(inv->spares);
 	free(inv->devices);
 	memset(inv, 0, sizeof(*inv));

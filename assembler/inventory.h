@@ -9,19 +9,22 @@ struct inventory {
 	struct device *devices;
 	size_t device_count;
 	struct found_spare *spares;
-	struct copies *copies; /* of each spare; the descriptors are closed */
+	struct dmr_super *supers; /* of each spare, if it has one */
 	size_t spare_count;
 };
 
+/* Seconds without a word from a device after which it is left out: longer than most disks try to read a bad sector. */
+#define INVENTORY_PATIENCE 30
+
 /*
- * Look at the devices @paths, or at all block devices if @count is 0. Devices that can't be read are
- * reported if they were named. Returns 0 or exit status bits; release with inventory_free() in
- * any case.
+ * Look at the devices @paths, or at all block devices if @count is 0, at all of them at once. Devices that
+ * can't be read are reported if they were named, those that don't answer in any case. Returns 0 or exit
+ * status bits; release with inventory_free() in any case.
  */
 int inventory_read(struct inventory *inv, char *const *paths, int count);
 void inventory_free(struct inventory *inv);
 
-/* What match_decide() wants to know of a spare. */
+/* What match_decide() wants to know of a spare, whose superblock stays @c's. */
 void inventory_describe(struct found_spare *s, const struct device *d, const struct copies *c);
 
 #endif
