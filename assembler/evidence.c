@@ -114,6 +114,15 @@ bool evidence_strong(const struct evidence *e)
 	return hardware;
 }
 
+bool evidence_cloned(const struct evidence *e)
+{
+	for (int fact = 0; fact < FACTS; fact++) {
+		if (weights[fact].hardware && e->says[fact] == SAYS_NO)
+			return true;
+	}
+	return false;
+}
+
 bool evidence_recognises(const struct evidence *e)
 {
 	for (int fact = FACT_SIZE + 1; fact < FACTS; fact++) {

@@ -44,6 +44,9 @@ void evidence_text(const struct evidence *e, enum fact fact, char *text, size_t 
 /* The hardware vouches for it, and nothing that tells devices apart speaks against it. */
 bool evidence_strong(const struct evidence *e);
 
+/* It is other hardware than was recorded: a clone, or what was copied to a new disk. */
+bool evidence_cloned(const struct evidence *e);
+
 /* Anything besides the size agrees. */
 bool evidence_recognises(const struct evidence *e);
 

@@ -197,6 +197,23 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 	return true;
 }
 
+/* On other hardware than was recorded it may be from an earlier time: sectors that moved since would be stale. */
+static bool spare_is_itself(struct decision *d)
+{
+	const struct dmr_super *s = d->spare->super;
+	const char *path = printable(d->spare->device->path);
+	struct evidence e;
+
+	evidence_compare(&s->spare, le64_to_cpu(s->spare_sectors), d->spare->device, &e);
+	if (d->named || !evidence_cloned(&e))
+		return true;
+	decide(d, DECIDE_CONFLICT,
+	       "%s may be a copy of its spare, which was on another disk; name the set "
+	       "in " POLICY_CONFIG " to use it, or zero %s if it is no spare",
+	       path, path);
+	return false;
+}
+
 /* The spare of a set whose metadata on @d's spare is lost: whole, and where it was recorded. NULL if there is none. */
 static const struct found_spare *find_better(const struct match_input *in, const struct decision *d)
 {
@@ -312,7 +329,8 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 		decide_on_active(in, d, active);
 		return;
 	}
-	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !find_main(in, d, set))
+	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !spare_is_itself(d) ||
+	    !find_main(in, d, set))
 		return;
 	if (*d->main->in_use)
 		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),

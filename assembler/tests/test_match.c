@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Every odd machine is a row here: what is found, what is recorded, what is decided. */
+/* Every odd machine is a row here: what was recorded, what is found, what is decided, and why. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,754 +12,572 @@
 
 #include "match.h"
 
-/* Rows say what matters and leave the rest 0. */
+/* Rows say what matters and leave the rest empty. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAIN_SECTORS  100000
 #define SPARE_SECTORS 32768
 #define MAX_DEVICES   8
-#define MAX_SPARES    4
 
-/* Short names for what a device tells. */
-#define WWID(x)     .wwid = (x)
-#define SERIAL(x)   .serial = (x)
-#define PARTUUID(x) .partuuid = (x)
-#define PTUUID(x)   .ptuuid = (x)
-#define FSUUID(x)   .fsuuid = (x)
+/*
+ * A device is a line: its name, and what it tells.
+ *
+ * size=SECTORS block=BYTES wwid= serial= partuuid= ptuuid= fsuuid= · part=NUMBER disk=NAME: a partition ·
+ * usb · busy=WORD
+ *
+ * A spare, of a set A or B, is one that also has spare=A, and perhaps
+ *
+ * was=SERIAL: the one that was recorded, if not its own · gen=GENERATION · state=STATE · id=N peer=N:
+ * whom it names as itself and the other · copies=N whole ones · lost · holds=SIGNATURE
+ */
+struct situation {
+	const char *what;
+	const char *was,
+		*was_b; /* the main that A's and B's spares have recorded; default: wwid=w and wwid=x */
+	const char *now; /* lines */
+	const char *config, *command_line; /* where "A" is written for A's UUID */
+	const char *wanted; /* by the user, by name or as "A" */
+	const char *active; /* "SET MAIN SPARE" */
+	unsigned int threshold;
+	const char *decided; /* "SET: DECISION [MAIN]; ..." */
+	const char *because; /* a part of one of the reasons */
+};
 
-/* Confidence */
+#define SPARE "sdy spare=A\n"
 
-static void test_confidence(void **state)
-{
-	static const struct {
-		const char *what;
-		struct dmr_identity recorded;
-		struct device found;
-		int least, most;
-	} rows[] = {
-		{"same disk, all ids",
-		 {.sectors = 100, WWID("w"), SERIAL("s"), FSUUID("f")},
-		 {.sectors = 100, WWID("w"), SERIAL("s"), FSUUID("f")},
-		 100,
-		 100},
-		{"same disk by its wwid only",
-		 {.sectors = 100, WWID("w")},
-		 {.sectors = 100, WWID("w")},
-		 100,
-		 100},
-		{"same disk by its serial only",
-		 {.sectors = 100, SERIAL("s")},
-		 {.sectors = 100, SERIAL("s")},
-		 100,
-		 100},
-		{"same disk, new file system",
-		 {.sectors = 100, WWID("w"), FSUUID("f")},
-		 {.sectors = 100, WWID("w"), FSUUID("g")},
-		 90,
-		 100},
-		{"same disk, new partition table",
-		 {.sectors = 100, WWID("w"), PTUUID("t")},
-		 {.sectors = 100, WWID("w"), PTUUID("u")},
-		 90,
-		 100},
-		{"virtio partition",
-		 {.sectors = 100, .part_number = 1, PARTUUID("p"), PTUUID("t")},
-		 {.sectors = 100, .part_number = 1, PARTUUID("p"), PTUUID("t")},
-		 90,
-		 100},
-		{"PARTUUID and size only",
-		 {.sectors = 100, PARTUUID("p")},
-		 {.sectors = 100, PARTUUID("p")},
-		 90,
-		 100},
-		{"renumbered partition",
-		 {.sectors = 100, .part_number = 1, WWID("w"), PARTUUID("p"), PTUUID("t")},
-		 {.sectors = 100, .part_number = 2, WWID("w"), PARTUUID("p"), PTUUID("t")},
-		 90,
-		 100},
-		{"clone on another disk",
-		 {.sectors = 100,
-		  .part_number = 1,
-		  WWID("w"),
-		  PARTUUID("p"),
-		  PTUUID("t"),
-		  FSUUID("f")},
-		 {.sectors = 100,
-		  .part_number = 1,
-		  WWID("x"),
-		  PARTUUID("p"),
-		  PTUUID("t"),
-		  FSUUID("f")},
-		 1,
-		 89},
-		{"neighbour on the same disk",
-		 {.sectors = 100, .part_number = 1, WWID("w"), PARTUUID("p"), PTUUID("t")},
-		 {.sectors = 100, .part_number = 2, WWID("w"), PARTUUID("q"), PTUUID("t")},
-		 0,
-		 60},
-		{"whole disk instead of its partition",
-		 {.sectors = 100, .part_number = 1, WWID("w"), PARTUUID("p"), PTUUID("t")},
-		 {.sectors = 500, WWID("w"), PTUUID("t")},
-		 0,
-		 60},
-		{"file system and size only",
-		 {.sectors = 100, FSUUID("f")},
-		 {.sectors = 100, FSUUID("f")},
-		 60,
-		 80},
-		{"file system on something larger",
-		 {.sectors = 100, FSUUID("f")},
-		 {.sectors = 200, FSUUID("f")},
-		 60,
-		 80},
-		{"size only", {.sectors = 100}, {.sectors = 100}, 0, 30},
-		{"too small", {.sectors = 100, WWID("w")}, {.sectors = 99, WWID("w")}, 0, 0},
-		{"nothing in common",
-		 {.sectors = 100, WWID("w"), FSUUID("f")},
-		 {.sectors = 100, WWID("x"), FSUUID("g")},
-		 0,
-		 0},
-	};
+/* clang-format off */
 
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct evidence e;
+static const struct situation recognising_the_main[] = {
+	{"the same disk", .was = "wwid=w fsuuid=f", .now = "sda wwid=w fsuuid=f\n" SPARE,
+	 .decided = "A: activate sda", .because = "confidence 100"},
+	{"the same disk at another port", .now = "sda wwid=x\nsdq wwid=w\n" SPARE,
+	 .decided = "A: activate sdq", .because = "confidence 100"},
+	{"known by its serial number only", .was = "serial=s", .now = "sda serial=s\n" SPARE,
+	 .decided = "A: activate sda", .because = "confidence 100"},
+	{"no hardware ids, but a PARTUUID", .was = "part=1 partuuid=p ptuuid=t",
+	 .now = "vda1 part=1 partuuid=p ptuuid=t\n" SPARE, .decided = "A: activate vda1"},
+	{"a logical volume, known by its name", .was = "wwid=LVM-root",
+	 .now = "dm-3 wwid=LVM-root\n" SPARE, .decided = "A: activate dm-3"},
+	{"a new file system on it", .was = "wwid=w fsuuid=f", .now = "sda wwid=w fsuuid=g\n" SPARE,
+	 .decided = "A: activate sda"},
+	{"a new partition table on it", .was = "wwid=w ptuuid=t",
+	 .now = "sda wwid=w ptuuid=u\n" SPARE, .decided = "A: activate sda"},
+	{"it was renumbered", .was = "part=1 wwid=w partuuid=p ptuuid=t",
+	 .now = "sda2 part=2 wwid=w partuuid=p ptuuid=t\n" SPARE, .decided = "A: activate sda2"},
+	{"it has grown", .now = "dm-0 wwid=w size=200000\n" SPARE, .decided = "A: activate dm-0",
+	 .because = "confidence 90"},
+	{"it has shrunk", .now = "dm-0 wwid=w size=99999\n" SPARE, .decided = "A: missing",
+	 .because = "no device looks like"},
+	{"only larger blocks", .now = "sda wwid=w block=4096\n" SPARE, .decided = "A: missing"},
+	{"not there", .now = "sda wwid=x\n" SPARE, .decided = "A: missing"},
+	{"not there, and named", .now = "sda wwid=x\n" SPARE, .config = "set A",
+	 .decided = "A: missing", .because = "its main is not there"},
+	{"another disk of the same size, and named", .now = "sda wwid=x fsuuid=f\n" SPARE,
+	 .wanted = "home", .decided = "A: missing"},
+	{"only its file system tells", .was = "fsuuid=f", .now = "vda fsuuid=f\n" SPARE,
+	 .decided = "A: missing", .because = "confidence of 70 only, below the threshold of 90"},
+	{"only its file system tells, and named", .was = "fsuuid=f", .now = "vda fsuuid=f\n" SPARE,
+	 .config = "set A", .decided = "A: activate vda"},
+	{"only its file system tells, and that will do", .was = "fsuuid=f",
+	 .now = "vda fsuuid=f\n" SPARE, .threshold = 60, .decided = "A: activate vda"},
+	{"only its file system tells, on two disks", .was = "fsuuid=f",
+	 .now = "vda fsuuid=f\nvdb fsuuid=f\n" SPARE, .config = "set A", .decided = "A: conflict",
+	 .because = "both /dev/vda and /dev/vdb could be its main"},
+	{"only a PARTUUID, and that will not do", .was = "part=1 partuuid=p",
+	 .now = "vda1 part=1 partuuid=p\n" SPARE, .threshold = 95, .decided = "A: missing",
+	 .because = "below the threshold of 95"},
+	{"nothing but its size", .was = "", .now = "vda\n" SPARE, .decided = "A: missing"},
+	{"nothing but its size, and named", .was = "", .now = "vda\n" SPARE, .wanted = "home",
+	 .decided = "A: activate vda"},
+	{"nothing but its size, twice", .was = "", .now = "vda\nvdb\n" SPARE, .wanted = "home",
+	 .decided = "A: conflict"},
+	{"nothing but its size, and a larger one", .was = "", .now = "vda\nvdb size=100008\n" SPARE,
+	 .wanted = "home", .decided = "A: activate vda"},
+};
 
-		evidence_compare(&rows[i].recorded, 100, &rows[i].found, &e);
-		if (e.confidence < rows[i].least || e.confidence > rows[i].most)
-			fail_msg("%s: %d", rows[i].what, e.confidence);
-		assert_int_equal(e.possible, rows[i].found.sectors >= 100);
-	}
-}
+static const struct situation clones_and_neighbours[] = {
+	{"main cloned, both there", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\nsdb wwid=w fsuuid=f\n" SPARE, .decided = "A: activate sdb"},
+	{"main cloned, both there, and named", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\nsdb wwid=w fsuuid=f\n" SPARE, .config = "set A",
+	 .decided = "A: activate sdb"},
+	{"main cloned, only the clone there", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\n" SPARE, .decided = "A: missing",
+	 .because = "confidence of 30 only"},
+	{"main cloned, only the clone there, and named", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A", .decided = "A: activate sda"},
+	{"main cloned with its partitions", .was = "part=1 wwid=w partuuid=p ptuuid=t",
+	 .now = "sda1 part=1 wwid=x partuuid=p ptuuid=t\n" SPARE, .decided = "A: missing",
+	 .because = "below the threshold"},
+	{"main cloned, nothing tells the two apart", .was = "part=1 partuuid=p",
+	 .now = "vda1 part=1 partuuid=p disk=vda\nvdb1 part=1 partuuid=p disk=vdb\n" SPARE,
+	 .decided = "A: conflict", .because = "both /dev/vda1 and /dev/vdb1"},
+	{"main cloned, nothing tells, but the config does", .was = "part=1 partuuid=p",
+	 .now = "vda1 part=1 partuuid=p disk=vda\nvdb1 part=1 partuuid=p disk=vdb\n" SPARE,
+	 .config = "set A main=path:/dev/vdb1", .decided = "A: activate vdb1"},
+	{"two paths to one main", .now = "sda wwid=w\nsdb wwid=w\n" SPARE, .decided = "A: conflict"},
+	{"two paths to one main, and named", .now = "sda wwid=w\nsdb wwid=w\n" SPARE,
+	 .config = "set A", .decided = "A: conflict"},
+	{"the neighbour of a main that is gone", .was = "part=1 serial=s partuuid=p ptuuid=t",
+	 .now = "vda2 part=2 serial=s partuuid=q ptuuid=t\n" SPARE, .wanted = "home",
+	 .decided = "A: missing"},
+	{"a neighbour that only its number tells", .was = "part=1 serial=s ptuuid=t",
+	 .now = "vda2 part=2 serial=s ptuuid=t\n" SPARE, .wanted = "home", .decided = "A: missing"},
+	{"a neighbour that the config names", .was = "part=1 serial=s ptuuid=t",
+	 .now = "vda2 part=2 serial=s ptuuid=t\n" SPARE, .config = "set A main=path:/dev/vda2",
+	 .decided = "A: activate vda2"},
+	{"the whole disk of a main that is gone", .was = "part=1 wwid=w partuuid=p ptuuid=t",
+	 .now = "sda wwid=w ptuuid=t size=500000\n" SPARE, .decided = "A: missing"},
+	{"two mains of one size change places", .was = "wwid=w", .was_b = "wwid=x",
+	 .now = "sda wwid=x\nsdb wwid=w\nsdy spare=A\nsdz spare=B name=b\n",
+	 .decided = "A: activate sdb; B: activate sda"},
+	{"spare cloned, both there", .now = "sda wwid=w\nsdx spare=A was=s1 serial=s1\n"
+					    "sdy spare=A was=s1 serial=s2\n",
+	 .decided = "A: activate sda; A: skip", .because = "/dev/sdy is a copy"},
+	{"spare cloned, and the clone written to since", .now = "sda wwid=w\n"
+	 "sdx spare=A was=s1 serial=s1\nsdy spare=A was=s1 serial=s2 gen=9\n",
+	 .decided = "A: activate sda; A: skip", .because = "/dev/sdy is a copy"},
+	{"spare cloned, only the clone there", .now = "sda wwid=w\nsdy spare=A was=s1 serial=s2\n",
+	 .decided = "A: conflict", .because = "/dev/sdy may be a copy of its spare"},
+	{"spare cloned, only the clone there, and named", .now = "sda wwid=w\n"
+	 "sdy spare=A was=s1 serial=s2\n", .config = "set A", .decided = "A: activate sda"},
+	{"spare cloned, nothing tells the two apart", .now = "sda wwid=w\nsdx spare=A serial=\n"
+	 "sdy spare=A serial=\n", .decided = "A: conflict; A: conflict",
+	 .because = "both /dev/sdx and /dev/sdy claim to be its spare"},
+	{"spare cloned, nothing tells, and newer is no argument", .now = "sda wwid=w\n"
+	 "sdx spare=A serial=\nsdy spare=A serial= gen=8\n",
+	 .decided = "A: conflict; A: conflict"},
+	{"main and spare cloned, all four there", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\nsdb wwid=w fsuuid=f\nsdx spare=A was=s1 serial=s2\n"
+		"sdy spare=A was=s1 serial=s1\n",
+	 .decided = "A: skip; A: activate sdb"},
+	{"main and spare cloned, only the clones there", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\nsdx spare=A was=s1 serial=s2\n", .decided = "A: conflict"},
+	{"main and spare cloned, where nothing tells", .was = "part=1 partuuid=p",
+	 .now = "vda1 part=1 partuuid=p disk=vda\nvdb1 part=1 partuuid=p disk=vdb\n"
+		"vdx spare=A serial=\nvdy spare=A serial=\n",
+	 .decided = "A: conflict; A: conflict"},
+};
 
-/* Decisions */
+static const struct situation spares[] = {
+	{"two are where they were recorded", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A gen=8\n",
+	 .decided = "A: skip; A: activate sda", .because = "/dev/sdx is older than /dev/sdy"},
+	{"one was replaced", .now = "sda wwid=w\nsdx spare=A state=superseded\nsdy spare=A\n",
+	 .decided = "A: skip; A: activate sda", .because = "/dev/sdx was replaced by another one"},
+	{"only the one that was replaced", .now = "sda wwid=w\nsdx spare=A state=superseded\n",
+	 .decided = "A: skip"},
+	{"only the one that was replaced, and named", .now = "sda wwid=w\nsdx spare=A state=superseded\n",
+	 .config = "set A", .decided = "A: skip"},
+	{"two that say that the other took their place", .now = "sda wwid=w\n"
+	 "sdx spare=A state=superseded id=1 peer=2\nsdy spare=A state=superseded id=2 peer=1\n",
+	 .config = "set A", .decided = "A: skip; A: skip"},
+	{"only one that was being filled", .now = "sda wwid=w\nsdx spare=A state=incoming id=2 peer=1\n",
+	 .config = "set A", .decided = "A: skip", .because = "which alone knows whether that ended"},
+	{"a move that was cut before its turn", .now = "sda wwid=w\n"
+	 "sdx spare=A state=migrating id=1 peer=2\nsdy spare=A state=incoming id=2 peer=1 gen=8\n",
+	 .decided = "A: activate sda; A: skip", .because = "was being filled from /dev/sdx"},
+	{"a move that was cut in its turn", .now = "sda wwid=w\n"
+	 "sdx spare=A state=superseded id=1 peer=2\nsdy spare=A state=incoming id=2 peer=1 gen=8\n",
+	 .decided = "A: skip; A: activate sda"},
+	{"the config still names the one before", .now = "sda wwid=w\n"
+	 "sdx spare=A state=superseded id=1 peer=2\nsdy spare=A state=incoming id=2 peer=1 gen=8\n",
+	 .config = "set A spare=path:/dev/sdx", .decided = "A: skip; A: activate sda"},
+	{"the one before speaks of another", .now = "sda wwid=w\n"
+	 "sdx spare=A state=superseded id=1 peer=3\nsdy spare=A state=incoming id=2 peer=1 gen=8\n",
+	 .decided = "A: skip; A: skip"},
+	{"the one before could not be told any more", .now = "sda wwid=w\n"
+	 "sdx spare=A state=migrating id=1 peer=3\nsdy spare=A id=2 peer=1 gen=8\n",
+	 .decided = "A: skip; A: activate sda", .because = "/dev/sdy was written last"},
+	{"nor is the disk of the new one known", .now = "sda wwid=w\n"
+	 "sdx spare=A state=migrating id=1 peer=3\nsdy spare=A serial= id=2 peer=1 gen=8\n",
+	 .decided = "A: conflict; A: conflict"},
+	{"and the new one has begun to move on", .now = "sda wwid=w\n"
+	 "sdx spare=A state=migrating id=1 peer=3\n"
+	 "sdy spare=A serial= state=migrating id=2 peer=1 gen=8\n",
+	 .decided = "A: conflict; A: conflict"},
+	{"a move that was taken back", .now = "sda wwid=w\nsdx spare=A id=1 gen=9\n"
+					      "sdy spare=A id=2 peer=1 gen=8\n",
+	 .decided = "A: activate sda; A: skip"},
+	{"a move that was taken back by a disk unknown", .now = "sda wwid=w\n"
+	 "sdx spare=A serial= id=1 gen=9\nsdy spare=A id=2 peer=1 gen=8\n",
+	 .decided = "A: conflict; A: conflict"},
+	{"a copy from before the turn", .now = "sda wwid=w\n"
+	 "sdw spare=A was=s1 serial=s0 state=migrating id=1 peer=2\n"
+	 "sdx spare=A was=s1 serial=s1 state=superseded id=1 peer=2\n"
+	 "sdy spare=A state=incoming id=2 peer=1 gen=8\n",
+	 .decided = "A: skip; A: skip; A: activate sda"},
+	{"metadata lost", .now = "sda wwid=w\nsdx spare=A lost\n", .decided = "A: damaged",
+	 .because = "'dmremap examine /dev/sdx' shows it"},
+	{"lost on another than the set's own", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A lost\n",
+	 .decided = "A: activate sda; A: skip", .because = "the set's own spare is /dev/sdx"},
+	{"lost on another, and nothing tells which is the own", .now = "sda wwid=w\n"
+	 "sdx spare=A serial=\nsdy spare=A lost\n", .decided = "A: conflict; A: damaged",
+	 .because = "/dev/sdy holds the remains of the same set"},
+	{"it holds a file system by now", .now = "sda wwid=w\nsdx spare=A holds=ext4 copies=4\n",
+	 .decided = "A: conflict", .because = "also holds ext4"},
+	{"it holds a file system by now, and is named", .now = "sda wwid=w\n"
+	 "sdx spare=A holds=ext4 copies=4\n", .config = "set A", .decided = "A: activate sda"},
+	{"four copies are damaged", .now = "sda wwid=w\nsdx spare=A copies=1\n",
+	 .decided = "A: activate sda", .because = "1 of 5 copies whole"},
+	{"not the one that the config names", .now = "sda wwid=w\nsdx spare=A\n",
+	 .config = "set A spare=serial:other", .decided = "A: skip",
+	 .because = "not the one that /etc/dm-remap.conf names"},
+	{"another set's main", .now = "sda wwid=w\nsdx spare=A wwid=x size=100000\nsdy spare=B name=b\n",
+	 .decided = "A: activate sda; B: missing"},
+};
+
+static const struct situation who_may[] = {
+	{"main mounted", .now = "sda wwid=w busy=mounted\n" SPARE, .decided = "A: skip",
+	 .because = "main /dev/sda is mounted"},
+	{"main mounted, and named", .now = "sda wwid=w busy=mounted\n" SPARE, .config = "set A",
+	 .decided = "A: skip"},
+	{"main not answering", .now = "sda wwid=w busy=silent\n" SPARE, .config = "set A",
+	 .decided = "A: skip", .because = "main /dev/sda is silent"},
+	{"spare held by another", .now = "sda wwid=w\nsdx spare=A busy=held\n", .config = "set A",
+	 .decided = "A: skip", .because = "spare /dev/sdx is held"},
+	{"main removable", .now = "sda wwid=w usb\n" SPARE, .decided = "A: skip",
+	 .because = "its main /dev/sda is removable"},
+	{"main removable, and named", .now = "sda wwid=w usb\n" SPARE, .config = "set A",
+	 .decided = "A: activate sda"},
+	{"spare removable", .now = "sda wwid=w\nsdx spare=A usb\n", .decided = "A: skip",
+	 .because = "its spare /dev/sdx is removable"},
+	{"spare removable, and named", .now = "sda wwid=w\nsdx spare=A usb\n", .config = "set A",
+	 .decided = "A: activate sda"},
+	{"a stick that claims the root disk", .was_b = "wwid=w",
+	 .now = "sda wwid=w\nsdx spare=A\nsdy spare=B usb\n",
+	 .decided = "A: activate sda; B: skip"},
+	{"a stick that claims the root disk of nobody", .now = "sda wwid=w\nsdy spare=A usb\n",
+	 .decided = "A: skip"},
+	{"a stick with the root's own set", .now = "sda wwid=w\nsdx spare=A was=s1 serial=s1\n"
+	 "sdy spare=A was=s1 serial=s2 gen=99 usb\n", .decided = "A: activate sda; A: skip"},
+	{"nothing there", .now = "sda wwid=w\n", .decided = ""},
+	{"no set may be found", .now = "sda wwid=w\n" SPARE, .config = "auto no",
+	 .decided = "A: skip", .because = "nobody named it"},
+	{"another set is named", .now = "sda wwid=w\n" SPARE, .config = "set B name=needed",
+	 .decided = "A: skip; B: missing", .because = "its spare is not there"},
+	{"another set is named, and all may be found", .now = "sda wwid=w\n" SPARE,
+	 .config = "auto yes\nset B name=needed", .decided = "A: activate sda; B: missing"},
+	{"the command line names another than the config", .now = "sda wwid=w\n" SPARE,
+	 .config = "set A", .command_line = "rd.dmremap.uuid=B", .decided = "A: skip; B: missing"},
+	{"the command line names another, and all may be found", .now = "sda wwid=w\n" SPARE,
+	 .config = "set A", .command_line = "rd.dmremap.uuid=B rd.dmremap.auto=1",
+	 .decided = "A: activate sda; B: missing"},
+	{"the user asks for another", .now = "sda wwid=w\n" SPARE, .wanted = "B", .decided = ""},
+	{"the user asks by UUID", .now = "sda wwid=w\n" SPARE, .config = "auto no", .wanted = "A",
+	 .decided = "A: activate sda"},
+	{"the config's main is not there", .now = "sda wwid=w\n" SPARE,
+	 .config = "set A main=path:/dev/sdq", .decided = "A: missing"},
+	{"active already", .now = "sda wwid=w busy=held\nsdx spare=A busy=held\n",
+	 .active = "A sda sdx", .decided = "A: active sda", .because = "/dev/mapper/running"},
+	{"active already, and a clone of its spare comes", .now = "sda wwid=w busy=held\n"
+	 "sdx spare=A busy=held\nsdy spare=A gen=9\n", .active = "A sda sdx",
+	 .decided = "A: active sda; A: skip", .because = "with another spare than /dev/sdy"},
+	{"active already, and named, and its spare has gone", .now = "sda wwid=w busy=held\n",
+	 .config = "set A", .active = "A sda sdx", .decided = "A: active sda"},
+	{"two sets for one main", .was_b = "wwid=w", .now = "sda wwid=w\nsdx spare=A\nsdy spare=B\n",
+	 .decided = "A: conflict; B: conflict", .because = "claims the main /dev/sda as well"},
+	{"two sets for one main, one of them named", .was_b = "wwid=w",
+	 .now = "sda wwid=w\nsdx spare=A\nsdy spare=B\n", .config = "auto yes\nset B",
+	 .decided = "A: skip; B: activate sda"},
+	{"two sets for one main, of which it knows one", .was_b = "fsuuid=f",
+	 .now = "sda wwid=w fsuuid=f\nsdx spare=A\nsdy spare=B\n", .threshold = 60,
+	 .decided = "A: activate sda; B: skip"},
+	{"two sets for a disk and its partition", .was = "wwid=w size=200000",
+	 .was_b = "part=1 wwid=w partuuid=p",
+	 .now = "sda wwid=w size=200000\nsda1 part=1 disk=sda wwid=w partuuid=p\n"
+		"sdx spare=A\nsdy spare=B name=b\n",
+	 .decided = "A: conflict; B: conflict"},
+	{"two sets of one name", .now = "sda wwid=w\nsdb wwid=x\nsdx spare=A\nsdy spare=B\n",
+	 .decided = "A: conflict; B: conflict", .because = "claims the name home as well"},
+	{"two sets of one name, one of them renamed", .now = "sda wwid=w\nsdb wwid=x\nsdx spare=A\n"
+	 "sdy spare=B\n", .config = "auto yes\nset B name=other",
+	 .decided = "A: activate sda; B: activate sdb"},
+};
+
+/* clang-format on */
+
+static const uint8_t uuids[2][DMR_UUID_SIZE] = {"set A..........", "set B.........."};
 
 /* A machine: devices, and which of them are spares of which set. */
 struct machine {
 	struct policy policy;
 	struct device device[MAX_DEVICES];
 	size_t devices;
-	struct found_spare spare[MAX_SPARES];
-	struct dmr_super super[MAX_SPARES];
+	struct found_spare spare[MAX_DEVICES];
+	struct dmr_super super[MAX_DEVICES];
 	size_t spares;
 	struct active_set active;
-	const char *wanted;
-	struct decision *decision;
-	int decisions;
 };
 
-static const uint8_t uuid_a[DMR_UUID_SIZE] = "set A..........";
-static const uint8_t uuid_b[DMR_UUID_SIZE] = "set B..........";
-
-static struct device *add_device(struct machine *m, const char *name, struct device facts)
+/* The value of @word, if that is @key's, or NULL. */
+static const char *value_of(const char *word, const char *key)
 {
-	struct device *d = &m->device[m->devices++];
+	size_t n = strlen(key);
 
-	*d = facts;
-	snprintf(d->path, sizeof(d->path), "/dev/%s", name);
-	d->dev = m->devices;
-	d->disk = d->disk ? d->disk : d->dev;
-	d->sectors = d->sectors ? d->sectors : MAIN_SECTORS;
-	d->block = d->block ? d->block : 512;
-	return d;
+	return strncmp(word, key, n) || word[n] != '=' ? NULL : word + n + 1;
 }
 
-/* A whole spare, on a disk of its own, of a set whose main is @main, just as it is. */
-static struct found_spare *add_spare(struct machine *m, const char *name, const uint8_t *uuid,
-				     const struct device *main)
+static struct device *find_device(struct machine *m, const char *name)
 {
-	struct device *d = add_device(m, name, (struct device){.sectors = SPARE_SECTORS});
-	struct dmr_super *s = &m->super[m->spares];
-	struct found_spare *found = &m->spare[m->spares++];
+	for (size_t i = 0; i < m->devices; i++) {
+		if (!strcmp(m->device[i].path + strlen("/dev/"), name))
+			return &m->device[i];
+	}
+	return NULL;
+}
 
-	snprintf(d->serial, sizeof(d->serial), "serial of %s", name);
-	*s = (struct dmr_super){
-		.header.generation = 7,
-		.length = main->sectors,
-		.main_block = 512,
-		.spare_sectors = SPARE_SECTORS,
-		.name = "home",
+static void tell_device(struct machine *m, struct device *d, const char *word)
+{
+	const struct {
+		const char *key;
+		char *text;
+		size_t size;
+	} texts[] = {
+		{"wwid", d->wwid, sizeof(d->wwid)},
+		{"serial", d->serial, sizeof(d->serial)},
+		{"partuuid", d->partuuid, sizeof(d->partuuid)},
+		{"ptuuid", d->ptuuid, sizeof(d->ptuuid)},
+		{"fsuuid", d->fsuuid, sizeof(d->fsuuid)},
+		{"busy", d->in_use, sizeof(d->in_use)},
 	};
-	device_identity(main, &s->main);
-	device_identity(d, &s->spare);
-	*found = (struct found_spare){
-		.device = d, .super = s, .verdict = VERDICT_CLEAN, .valid_copies = 5};
-	memcpy(found->uuid, uuid, sizeof(found->uuid));
-	return found;
+	const char *value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		value = value_of(word, texts[i].key);
+		if (value)
+			snprintf(texts[i].text, texts[i].size, "%s", value);
+	}
+	if ((value = value_of(word, "size")))
+		d->sectors = atoi(value);
+	if ((value = value_of(word, "block")))
+		d->block = atoi(value);
+	if ((value = value_of(word, "part")))
+		d->part_number = atoi(value);
+	if ((value = value_of(word, "disk")) && m && find_device(m, value))
+		d->disk = find_device(m, value)->dev;
+	if (!strcmp(word, "usb"))
+		d->removable = true;
 }
 
-static void name_set(struct machine *m, const uint8_t *uuid, const char *rest)
+static uint32_t state_of(const char *text)
 {
-	char text[UUID_STR_LEN], line[256];
-
-	uuid_unparse(uuid, text);
-	snprintf(line, sizeof(line), "set %s %s", text, rest);
-	policy_config(&m->policy, "config", line);
+	return !strcmp(text, "incoming")     ? DMR_STATE_INCOMING
+	       : !strcmp(text, "migrating")  ? DMR_STATE_MIGRATING
+	       : !strcmp(text, "superseded") ? DMR_STATE_SUPERSEDED
+					     : DMR_STATE_CLEAN;
 }
 
-static const struct decision *decide(struct machine *m)
+static void tell_spare(struct found_spare *found, struct dmr_super *s, const char *word)
 {
-	struct match_input in = {
-		.policy = &m->policy,
-		.devices = m->device,
-		.device_count = m->devices,
-		.spares = m->spare,
-		.spare_count = m->spares,
-		.active = &m->active,
-		.active_count = *m->active.name != 0,
-		.wanted = &m->wanted,
-		.wanted_count = m->wanted != NULL,
-	};
+	const char *value;
 
-	free(m->decision);
-	m->decisions = match_decide(&in, &m->decision);
-	assert_true(m->decisions >= 0);
-	for (int i = 0; i < m->decisions; i++)
-		assert_true(*m->decision[i].reason && *m->decision[i].name);
-	return m->decision;
-}
-
-static int start(void **state)
-{
-	struct machine *m = calloc(1, sizeof(*m));
-
-	policy_init(&m->policy);
-	*state = m;
-	return 0;
-}
-
-static int end(void **state)
-{
-	struct machine *m = *state;
-
-	policy_free(&m->policy);
-	free(m->decision);
-	free(m);
-	return 0;
-}
-
-static void test_plain(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-
-	add_device(m, "sdb", (struct device){WWID("x")});
-	add_spare(m, "sdc", uuid_a, main);
-	decide(m);
-	assert_int_equal(m->decisions, 1);
-	assert_int_equal(m->decision->kind, DECIDE_ACTIVATE);
-	assert_ptr_equal(m->decision->main, main);
-	assert_string_equal(m->decision->name, "home");
-}
-
-static void test_nothing_there(void **state)
-{
-	struct machine *m = *state;
-
-	add_device(m, "sda", (struct device){WWID("w")});
-	decide(m);
-	assert_int_equal(m->decisions, 0);
-}
-
-/* A single change to a plain machine, and what it leads to. */
-static void mount_main(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)spare;
-	strcpy(main->in_use, "mounted on /");
-}
-
-static void hold_spare(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)main;
-	strcpy(m->device[spare->device - m->device].in_use, "used by /dev/md0");
-}
-
-static void remove_main_medium(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)spare;
-	main->removable = true;
-}
-
-static void remove_spare_medium(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)main;
-	m->device[spare->device - m->device].removable = true;
-}
-
-static void shrink_main(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)spare;
-	main->sectors--;
-}
-
-static void change_disk(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)spare;
-	strcpy(main->wwid, "another");
-}
-
-static void clone_main(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)spare;
-	add_device(m, "sdz", *main);
-}
-
-static void clone_file_system(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	struct device clone = *main;
-
-	(void)spare;
-	strcpy(clone.wwid, "another");
-	add_device(m, "sdz", clone);
-}
-
-static void lose_metadata(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)main;
-	spare->verdict = VERDICT_LOST;
-	spare->super = NULL;
-	spare->reason = DMR_LOST;
-}
-
-static void fill(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)main;
-	(void)spare;
-	m->super[0].state = cpu_to_le32(DMR_STATE_INCOMING);
-	m->super[0].peer_uuid[0] = 1;
-}
-
-static void supersede(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)main;
-	(void)spare;
-	m->super[0].state = cpu_to_le32(DMR_STATE_SUPERSEDED);
-}
-
-static void reuse_spare(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)main;
-	strcpy(spare->signature, "ext4");
-	spare->valid_copies = 4;
-	spare->verdict = VERDICT_REPAIRABLE;
-}
-
-static void large_blocks(struct machine *m, struct device *main, struct found_spare *spare)
-{
-	(void)m;
-	(void)spare;
-	main->block = 4096;
-}
-
-static void test_one_change(void **state)
-{
-	static const struct {
-		const char *what;
-		void (*change)(struct machine *m, struct device *main, struct found_spare *spare);
-		enum decision_kind unnamed, named;
-	} rows[] = {
-		{"main mounted", mount_main, DECIDE_SKIP, DECIDE_SKIP},
-		{"spare held", hold_spare, DECIDE_SKIP, DECIDE_SKIP},
-		{"main removable", remove_main_medium, DECIDE_SKIP, DECIDE_ACTIVATE},
-		{"spare removable", remove_spare_medium, DECIDE_SKIP, DECIDE_ACTIVATE},
-		{"main too small", shrink_main, DECIDE_MISSING, DECIDE_MISSING},
-		{"main on another disk", change_disk, DECIDE_MISSING, DECIDE_ACTIVATE},
-		{"two paths to one main", clone_main, DECIDE_CONFLICT, DECIDE_CONFLICT},
-		{"file system copied", clone_file_system, DECIDE_ACTIVATE, DECIDE_ACTIVATE},
-		{"metadata lost", lose_metadata, DECIDE_DAMAGED, DECIDE_DAMAGED},
-		{"spare in other use", reuse_spare, DECIDE_CONFLICT, DECIDE_ACTIVATE},
-		{"spare superseded", supersede, DECIDE_SKIP, DECIDE_SKIP},
-		{"spare being filled", fill, DECIDE_SKIP, DECIDE_SKIP},
-		{"blocks too large", large_blocks, DECIDE_MISSING, DECIDE_MISSING},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows) * 2; i++) {
-		bool named = i % 2;
-		struct machine *m;
-		struct device *main;
-
-		end(state);
-		start(state);
-		m = *state;
-		main = add_device(m, "sda", (struct device){WWID("w"), FSUUID("f")});
-		rows[i / 2].change(m, main, add_spare(m, "sdc", uuid_a, main));
-		if (named)
-			name_set(m, uuid_a, "");
-		if (decide(m)->kind != (named ? rows[i / 2].named : rows[i / 2].unnamed))
-			fail_msg("%s, %snamed: %s: %s", rows[i / 2].what, named ? "" : "not ",
-				 decision_text(m->decision->kind), m->decision->reason);
+	if ((value = value_of(word, "was")))
+		strcpy(s->spare.serial, value);
+	if ((value = value_of(word, "gen")))
+		s->header.generation = cpu_to_le64(atoi(value));
+	if ((value = value_of(word, "state")))
+		s->state = cpu_to_le32(state_of(value));
+	if ((value = value_of(word, "id")))
+		s->spare_uuid[0] = atoi(value);
+	if ((value = value_of(word, "peer")))
+		s->peer_uuid[0] = atoi(value);
+	if ((value = value_of(word, "name")))
+		strcpy(s->name, value);
+	if ((value = value_of(word, "holds")))
+		strcpy(found->signature, value);
+	if ((value = value_of(word, "copies"))) {
+		found->valid_copies = atoi(value);
+		found->verdict = VERDICT_REPAIRABLE;
+	}
+	if (!strcmp(word, "lost")) {
+		found->verdict = VERDICT_LOST;
+		found->reason = DMR_LOST;
+		found->super = NULL;
 	}
 }
 
-static void test_active_already(void **state)
+/* What set number @set has recorded of its main. */
+static struct device recorded(const struct situation *row, int set)
 {
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	const char *was = set ? row->was_b : row->was;
+	char text[128], *rest = text, *word;
+	struct device d = {.sectors = MAIN_SECTORS};
 
-	add_spare(m, "sdc", uuid_a, main);
-	strcpy(main->in_use, "used by /dev/dm-0");
-	strcpy(m->active.name, "other");
-	m->active.spare = m->spare->device->dev;
-	m->active.main = main->dev;
-	memcpy(m->active.uuid, uuid_a, sizeof(uuid_a));
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVE);
-	assert_string_equal(m->decision->name, "other");
-	assert_ptr_equal(m->decision->main, main);
-	m->active.spare = main->dev;
-	assert_int_equal(decide(m)->kind, DECIDE_SKIP);
+	snprintf(text, sizeof(text), "%s", was ? was : set ? "wwid=x" : "wwid=w");
+	while ((word = strsep(&rest, " ")))
+		tell_device(NULL, &d, word);
+	return d;
 }
 
-static void test_threshold_is_for_unnamed_sets(void **state)
+/* @words are looked at twice: a spare is made of what the device tells. */
+static void add_spare(struct machine *m, const struct situation *row, const struct device *d,
+		      int set, char **words, int count)
 {
-	struct machine *m = *state;
-	struct device *main = add_device(m, "vda", (struct device){FSUUID("f")});
+	struct dmr_super *s = &m->super[m->spares];
+	struct found_spare *found = &m->spare[m->spares++];
+	struct device main = recorded(row, set);
 
-	add_spare(m, "vdb", uuid_a, main);
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
-	m->policy.threshold = 60;
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
-	m->policy.threshold = 90;
-	m->wanted = "home";
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
+	*s = (struct dmr_super){
+		.header.generation = cpu_to_le64(7),
+		.length = cpu_to_le64(main.sectors),
+		.main_block = cpu_to_le32(512),
+		.spare_sectors = cpu_to_le64(d->sectors),
+		.name = "home",
+	};
+	device_identity(&main, &s->main);
+	device_identity(d, &s->spare);
+	*found = (struct found_spare){
+		.device = d, .super = s, .verdict = VERDICT_CLEAN, .valid_copies = 5};
+	memcpy(found->uuid, uuids[set], sizeof(found->uuid));
+	for (int i = 1; i < count; i++)
+		tell_spare(found, s, words[i]);
 }
 
-/* A blank virtio disk: nothing but its size was recorded. */
-static void test_size_alone(void **state)
+static void add_device(struct machine *m, const struct situation *row, char *line)
 {
-	struct machine *m = *state;
-	struct device *main = add_device(m, "vda", (struct device){0});
+	struct device *d = &m->device[m->devices++];
+	char *words[16];
+	int count = 0, set = -1;
 
-	add_spare(m, "vdb", uuid_a, main);
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
-	m->wanted = "home";
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
-	add_device(m, "vdc", (struct device){0});
-	assert_int_equal(decide(m)->kind, DECIDE_CONFLICT);
-	add_device(m, "vdd", (struct device){.sectors = MAIN_SECTORS + 8});
-	assert_int_equal(decide(m)->kind, DECIDE_CONFLICT);
+	while (count < 16 && (words[count] = strsep(&line, " ")))
+		count++;
+	*d = (struct device){.sectors = MAIN_SECTORS, .block = 512, .dev = m->devices};
+	d->disk = d->dev;
+	snprintf(d->path, sizeof(d->path), "/dev/%s", words[0]);
+	for (int i = 1; i < count; i++) {
+		const char *name = value_of(words[i], "spare");
+
+		if (!name)
+			continue;
+		set = *name - 'A';
+		d->sectors = SPARE_SECTORS;
+		snprintf(d->serial, sizeof(d->serial), "serial of %s", words[0]);
+	}
+	for (int i = 1; i < count; i++)
+		tell_device(m, d, words[i]);
+	if (set >= 0)
+		add_spare(m, row, d, set, words, count);
 }
 
-static void test_wrong_disk_of_the_right_size(void **state)
+/* @text with UUIDs for the names of sets. */
+static void spell_out(const char *text, char *out, size_t size)
 {
-	struct machine *m = *state;
-	struct device recorded = {.sectors = MAIN_SECTORS, WWID("w")};
+	char uuid[UUID_STR_LEN];
+	size_t n = 0;
 
-	add_device(m, "sda", (struct device){WWID("x")});
-	add_spare(m, "sdb", uuid_a, &recorded);
-	m->wanted = "home";
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
+	for (const char *c = text; *c && n < size - UUID_STR_LEN; c++) {
+		bool alone = (c == text || strchr(" =", c[-1])) && (!c[1] || strchr(" \n", c[1]));
+
+		if (alone && (*c == 'A' || *c == 'B')) {
+			uuid_unparse(uuids[*c - 'A'], uuid);
+			n += snprintf(out + n, size - n, "%s", uuid);
+		} else {
+			out[n++] = *c;
+		}
+	}
+	out[n] = '\0';
 }
 
-/* The main is gone; its neighbour has the right size, on the right disk. */
-static void test_a_neighbour_is_never_taken(void **state)
+static void activate(struct machine *m, const char *text)
 {
-	struct machine *m = *state;
-	struct device part = {
-		.sectors = MAIN_SECTORS, .part_number = 1, SERIAL("s"), PARTUUID("p"), PTUUID("t")};
-	struct device other = {.part_number = 2, SERIAL("s"), PARTUUID("q"), PTUUID("t")};
+	char set, main[16], spare[16];
 
-	add_device(m, "vda2", other);
-	add_spare(m, "vdb", uuid_a, &part);
-	m->wanted = "home";
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
-	/* nor if nothing but the number tells */
-	*m->device[0].partuuid = '\0';
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
-	name_set(m, uuid_a, "main=path:/dev/vda2");
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
+	assert_int_equal(sscanf(text, "%c %15s %15s", &set, main, spare), 3);
+	strcpy(m->active.name, "running");
+	memcpy(m->active.uuid, uuids[set - 'A'], DMR_UUID_SIZE);
+	m->active.main = find_device(m, main)->dev;
+	m->active.spare = find_device(m, spare) ? find_device(m, spare)->dev : 99;
 }
 
-static void test_tags_decide(void **state)
+static void build(struct machine *m, const struct situation *row)
 {
-	struct machine *m = *state;
-	struct device *main =
-		add_device(m, "vda", (struct device){PARTUUID("p"), .part_number = 1});
+	char text[512], *rest = text, *line;
 
-	add_device(m, "vdb", *main);
-	add_spare(m, "vdc", uuid_a, main);
-	assert_int_equal(decide(m)->kind, DECIDE_CONFLICT);
-	name_set(m, uuid_a, "name=data main=path:/dev/vdb");
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
-	assert_string_equal(m->decision->main->path, "/dev/vdb");
-	assert_string_equal(m->decision->name, "data");
-	policy_free(&m->policy);
-	name_set(m, uuid_a, "main=path:/dev/vdx");
-	assert_int_equal(decide(m)->kind, DECIDE_MISSING);
+	memset(m, 0, sizeof(*m));
+	policy_init(&m->policy);
+	spell_out(row->config ? row->config : "", text, sizeof(text));
+	policy_config(&m->policy, "config", text);
+	spell_out(row->command_line ? row->command_line : "", text, sizeof(text));
+	policy_command_line(&m->policy, text);
+	if (row->threshold)
+		m->policy.threshold = row->threshold;
+	snprintf(text, sizeof(text), "%s", row->now);
+	while ((line = strsep(&rest, "\n")) && *line)
+		add_device(m, row, line);
+	if (row->active)
+		activate(m, row->active);
 }
 
-static void test_spare_tags(void **state)
+/* The decisions as a row has them; with the reasons in @why. */
+static void tell_decisions(const struct decision *d, int n, char *what, size_t size, char *why,
+			   size_t why_size)
 {
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	*what = *why = '\0';
+	for (int i = 0; i < n; i++) {
+		bool with_main = d[i].kind == DECIDE_ACTIVATE || d[i].kind == DECIDE_ACTIVE;
+		size_t k = strlen(what), r = strlen(why);
 
-	add_spare(m, "sdc", uuid_a, main);
-	name_set(m, uuid_a, "spare=serial:other");
-	assert_int_equal(decide(m)->kind, DECIDE_SKIP);
+		snprintf(what + k, size - k, "%s%c: %s%s%s", i ? "; " : "",
+			 memcmp(d[i].uuid, uuids[0], DMR_UUID_SIZE) ? 'B' : 'A',
+			 decision_text(d[i].kind), with_main ? " " : "",
+			 with_main ? d[i].main->path + strlen("/dev/") : "");
+		snprintf(why + r, why_size - r, "\n    %s", d[i].reason);
+		assert_true(*d[i].reason && *d[i].name);
+	}
 }
 
-static void test_named_sets_are_the_only_ones(void **state)
+static void check_situation(const struct situation *row)
 {
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
+	struct machine m;
+	char wanted[64], what[256], why[2048];
+	const char *asked = wanted;
+	struct match_input in = {
+		.policy = &m.policy,
+		.devices = m.device,
+		.spares = m.spare,
+		.active = &m.active,
+		.wanted = &asked,
+		.wanted_count = row->wanted != NULL,
+	};
+	struct decision *decisions;
+	int n;
 
-	add_spare(m, "sdc", uuid_a, main);
-	name_set(m, uuid_b, "name=needed");
-	decide(m);
-	assert_int_equal(m->decisions, 2);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_MISSING);
-	assert_string_equal(m->decision[1].name, "needed");
-	assert_true(m->decision[1].named);
-	m->policy.auto_mode = AUTO_ON;
-	assert_int_equal(decide(m)->kind, DECIDE_ACTIVATE);
+	build(&m, row);
+	spell_out(row->wanted ? row->wanted : "", wanted, sizeof(wanted));
+	in.device_count = m.devices;
+	in.spare_count = m.spares;
+	in.active_count = row->active != NULL;
+	n = match_decide(&in, &decisions);
+	assert_true(n >= 0);
+	tell_decisions(decisions, n, what, sizeof(what), why, sizeof(why));
+	if (strcmp(what, row->decided) || (row->because && !strstr(why, row->because)))
+		fail_msg("%s: %s%s\n  expected: %s (%s)", row->what, what, why, row->decided,
+			 row->because ? row->because : "");
+	free(decisions);
+	policy_free(&m.policy);
 }
 
-static void test_two_spares_of_one_set(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-	struct found_spare *first = add_spare(m, "sdc", uuid_a, main);
-	struct found_spare *second = add_spare(m, "sdd", uuid_a, main);
+#define DEFINE_TEST(table)                                     \
+	static void test_##table(void **state)                 \
+	{                                                      \
+		(void)state;                                   \
+		for (size_t i = 0; i < ARRAY_SIZE(table); i++) \
+			check_situation(&table[i]);            \
+	}
 
-	/* both are where they were recorded: the newer one stands */
-	m->super[1].header.generation = cpu_to_le64(8);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-	/* the newer one is a copy of the other: it doesn't */
-	m->super[1].spare = m->super[0].spare;
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	/* nobody can tell, and newer is no argument */
-	memset(&m->device[first->device - m->device].serial, 0, 64);
-	memset(&m->device[second->device - m->device].serial, 0, 64);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
-	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
-	/* one was superseded */
-	m->super[0].state = cpu_to_le32(DMR_STATE_SUPERSEDED);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-}
-
-/* A main and two spares of its set, of which the second was filled from the first. */
-static void add_successive_spares(struct machine *m)
-{
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_a, main);
-	m->super[0].spare_uuid[0] = 1;
-	m->super[1].spare_uuid[0] = 2;
-	m->super[1].peer_uuid[0] = 1;
-	m->super[1].header.generation = cpu_to_le64(8);
-}
-
-/* A set that was moving from one spare to another when the power went. */
-static void test_a_migration_that_was_cut(void **state)
-{
-	struct machine *m = *state;
-	struct dmr_super *old = &m->super[0], *new = &m->super[1];
-
-	add_successive_spares(m);
-	old->state = cpu_to_le32(DMR_STATE_MIGRATING);
-	old->peer_uuid[0] = 2;
-	new->state = cpu_to_le32(DMR_STATE_INCOMING);
-	/* the old one doesn't say that it was replaced, so it was not */
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	assert_non_null(strstr(m->decision[1].reason, "was being filled from /dev/sdc"));
-	/* it does */
-	old->state = cpu_to_le32(DMR_STATE_SUPERSEDED);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-	/* the config still names the old one */
-	name_set(m, uuid_a, "spare=path:/dev/sdc");
-	decide(m);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-	policy_free(&m->policy);
-	/* but speaks of another */
-	old->peer_uuid[0] = 3;
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	/* an old one that could not be written any more: the new one is the newer */
-	old->state = cpu_to_le32(DMR_STATE_MIGRATING);
-	new->state = cpu_to_le32(DMR_STATE_CLEAN);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-	/* also if nobody knows its disk, but then the old one must not be used for it */
-	memset(m->device[m->spare[1].device - m->device].serial, 0, 64);
-	decide(m);
-	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_not_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-	/* and if the new one has begun to move on itself */
-	new->state = cpu_to_le32(DMR_STATE_MIGRATING);
-	decide(m);
-	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_not_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-}
-
-/* The new one could not be told that the move did not succeed, and the old one went on. */
-static void test_a_migration_that_was_taken_back(void **state)
-{
-	struct machine *m = *state;
-
-	add_successive_spares(m);
-	m->super[0].header.generation = cpu_to_le64(9);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	/* the disk of the one that is right can't be told, so neither is used */
-	memset(m->device[m->spare[0].device - m->device].serial, 0, 64);
-	decide(m);
-	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
-}
-
-/* Of two that could be the spare before an incoming one, one is a copy from an earlier time. */
-static void test_any_spare_that_says_so_was_replaced(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-	struct dmr_super *copy = &m->super[0], *old = &m->super[1], *new = &m->super[2];
-
-	add_spare(m, "sdb", uuid_a, main);
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_a, main);
-	copy->spare_uuid[0] = old->spare_uuid[0] = 1;
-	copy->spare = old->spare;
-	copy->state = cpu_to_le32(DMR_STATE_MIGRATING);
-	old->state = cpu_to_le32(DMR_STATE_SUPERSEDED);
-	new->state = cpu_to_le32(DMR_STATE_INCOMING);
-	new->spare_uuid[0] = copy->peer_uuid[0] = old->peer_uuid[0] = 2;
-	new->peer_uuid[0] = 1;
-	decide(m);
-	assert_int_not_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[2].kind, DECIDE_ACTIVATE);
-	assert_ptr_equal(m->decision[2].replaced, &m->spare[1]);
-}
-
-/* Of two spares one is lost: the other counts only if its hardware says that it is the set's own. */
-static void test_one_of_two_spares_is_lost(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_a, main);
-	m->spare[1].verdict = VERDICT_LOST;
-	m->spare[1].super = NULL;
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_SKIP);
-	strcpy(m->super[0].spare.serial, "another");
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
-	assert_int_equal(m->decision[1].kind, DECIDE_DAMAGED);
-}
-
-static void test_two_sets_for_one_main(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-
-	add_spare(m, "sdc", uuid_a, main);
-	add_spare(m, "sdd", uuid_b, main);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
-	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
-	name_set(m, uuid_b, "");
-	m->policy.auto_mode = AUTO_ON;
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_SKIP);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-}
-
-static void test_two_sets_of_one_name(void **state)
-{
-	struct machine *m = *state;
-
-	add_spare(m, "sdc", uuid_a, add_device(m, "sda", (struct device){WWID("w")}));
-	add_spare(m, "sdd", uuid_b, add_device(m, "sdb", (struct device){WWID("x")}));
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
-	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
-	name_set(m, uuid_b, "name=other");
-	m->policy.auto_mode = AUTO_ON;
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_ACTIVATE);
-}
-
-/* A disk and its partition both claimed: they share sectors. */
-static void test_overlapping_mains(void **state)
-{
-	struct machine *m = *state;
-	struct device *disk = add_device(m, "sda", (struct device){WWID("w"), .sectors = 200000});
-	struct device *part = add_device(
-		m, "sda1",
-		(struct device){.part_number = 1, .disk = disk->dev, WWID("w"), PARTUUID("p")});
-
-	add_spare(m, "sdc", uuid_a, disk);
-	add_spare(m, "sdd", uuid_b, part);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_CONFLICT);
-	assert_int_equal(m->decision[1].kind, DECIDE_CONFLICT);
-}
-
-static void test_a_spare_is_nobodys_main(void **state)
-{
-	struct machine *m = *state;
-	struct device *main = add_device(m, "sda", (struct device){WWID("w")});
-	struct found_spare *other;
-
-	add_spare(m, "sdb", uuid_a, main);
-	other = add_spare(m, "sdc", uuid_b, &m->device[1]);
-	assert_ptr_equal(other, &m->spare[1]);
-	decide(m);
-	assert_int_equal(m->decision[0].kind, DECIDE_ACTIVATE);
-	assert_int_equal(m->decision[1].kind, DECIDE_MISSING);
-}
+DEFINE_TEST(recognising_the_main)
+DEFINE_TEST(clones_and_neighbours)
+DEFINE_TEST(spares)
+DEFINE_TEST(who_may)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_confidence),
-		cmocka_unit_test_setup_teardown(test_plain, start, end),
-		cmocka_unit_test_setup_teardown(test_nothing_there, start, end),
-		cmocka_unit_test_setup_teardown(test_one_change, start, end),
-		cmocka_unit_test_setup_teardown(test_active_already, start, end),
-		cmocka_unit_test_setup_teardown(test_threshold_is_for_unnamed_sets, start, end),
-		cmocka_unit_test_setup_teardown(test_size_alone, start, end),
-		cmocka_unit_test_setup_teardown(test_wrong_disk_of_the_right_size, start, end),
-		cmocka_unit_test_setup_teardown(test_a_neighbour_is_never_taken, start, end),
-		cmocka_unit_test_setup_teardown(test_tags_decide, start, end),
-		cmocka_unit_test_setup_teardown(test_spare_tags, start, end),
-		cmocka_unit_test_setup_teardown(test_named_sets_are_the_only_ones, start, end),
-		cmocka_unit_test_setup_teardown(test_two_spares_of_one_set, start, end),
-		cmocka_unit_test_setup_teardown(test_a_migration_that_was_cut, start, end),
-		cmocka_unit_test_setup_teardown(test_a_migration_that_was_taken_back, start, end),
-		cmocka_unit_test_setup_teardown(test_any_spare_that_says_so_was_replaced, start,
-						end),
-		cmocka_unit_test_setup_teardown(test_one_of_two_spares_is_lost, start, end),
-		cmocka_unit_test_setup_teardown(test_two_sets_for_one_main, start, end),
-		cmocka_unit_test_setup_teardown(test_two_sets_of_one_name, start, end),
-		cmocka_unit_test_setup_teardown(test_overlapping_mains, start, end),
-		cmocka_unit_test_setup_teardown(test_a_spare_is_nobodys_main, start, end),
+		cmocka_unit_test(test_recognising_the_main),
+		cmocka_unit_test(test_clones_and_neighbours),
+		cmocka_unit_test(test_spares),
+		cmocka_unit_test(test_who_may),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
