@@ -261,18 +261,19 @@ static void look_behind(struct copies *c, struct dmr_table *t)
 static int vote_on_table(struct copies *c)
 {
 	uint32_t blocks = copies_table_blocks(c);
+	uint32_t most = blocks < RUN_BLOCKS ? blocks : RUN_BLOCKS;
 	struct run run = {0};
 	size_t room = 0;
 	int err = -ENOMEM;
 
 	for (int k = 0; k < DMR_COPIES; k++) {
-		run.table[k] = blocks_alloc(RUN_BLOCKS);
+		run.table[k] = blocks_alloc(most);
 		if (!run.table[k])
 			goto out;
 	}
 	err = 0;
-	for (uint32_t first = 1; !err && first <= blocks; first += RUN_BLOCKS) {
-		uint32_t n = blocks - first + 1 < RUN_BLOCKS ? blocks - first + 1 : RUN_BLOCKS;
+	for (uint32_t first = 1; !err && first <= blocks; first += most) {
+		uint32_t n = blocks - first + 1 < most ? blocks - first + 1 : most;
 
 		for (int k = 0; k < DMR_COPIES; k++)
 			blocks_read(c->fd, dmr_block_sector(&c->layout, k, first), n, run.table[k],
