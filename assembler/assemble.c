@@ -12,6 +12,7 @@
 #include "act.h"
 #include "command.h"
 #include "inventory.h"
+#include "journal.h"
 #include "log.h"
 
 static const char usage[] =
@@ -40,7 +41,6 @@ static const struct option options[] = {
 
 struct request {
 	struct policy policy;
-	bool initramfs;
 	bool quiet_run; /* --dry-run: not even the logs are written */
 	bool json;
 	const char *const *wanted;
@@ -74,92 +74,22 @@ static int take_lock(unsigned int timeout)
 	return fd;
 }
 
-static json_t *evidence_json(const struct decision *d)
-{
-	json_t *list = json_array();
-	char text[64];
-
-	for (int fact = 0; d->main && fact < FACTS; fact++) {
-		if (d->evidence.says[fact] == SAYS_NOTHING)
-			continue;
-		evidence_text(&d->evidence, fact, text, sizeof(text));
-		json_array_append_new(list, json_string(text));
-	}
-	return list;
-}
-
-/* What the assemble object and the activation log have in common. */
-static json_t *decision_json(const struct decision *d)
-{
-	char uuid[UUID_STR_LEN];
-
-	uuid_unparse_lower(d->uuid, uuid);
-	return json_pack("{ss ss so so si so ss ss}", "uuid", uuid, "name", d->name, "main",
-			 json_text(d->main ? d->main->path : NULL), "spare",
-			 json_text(d->spare ? d->spare->device->path : NULL), "confidence",
-			 d->evidence.confidence, "evidence", evidence_json(d), "decision",
-			 decision_text(d->kind), "reason", d->reason);
-}
-
-/* The decision as one sentence. */
-static void say(const struct decision *d, const struct outcome *o, char *text, size_t size)
-{
-	char mended[64] = "", evidence[256] = "";
-	size_t n = 0;
-
-	if (o->repair == REPAIR_DONE)
-		snprintf(mended, sizeof(mended), "; mended, now %u of 5", o->valid_copies);
-	else if (o->repair == REPAIR_NEEDED)
-		snprintf(mended, sizeof(mended), "; its copies need mending");
-	for (int fact = 0; d->main && fact < FACTS && n < sizeof(evidence) - 32; fact++) {
-		if (d->evidence.says[fact] == SAYS_NOTHING)
-			continue;
-		n += snprintf(evidence + n, sizeof(evidence) - n, "%s", n ? ", " : " [");
-		evidence_text(&d->evidence, fact, evidence + n, sizeof(evidence) - n);
-		n = strlen(evidence);
-	}
-	snprintf(text, size, "%s: %s: %s%s%s%s", d->name,
-		 o->activated ? "activated" : decision_text(d->kind), d->reason, mended, evidence,
-		 n ? "]" : "");
-}
-
-static void log_decision(const struct request *r, const struct decision *d, const struct outcome *o,
-			 const char *sentence)
-{
-	json_t *line = decision_json(d);
-	struct timespec boot;
-	time_t now = time(NULL);
-	char text[32];
-
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-	json_object_set_new(line, "time", json_string(text));
-	json_object_set_new(line, "boot_s",
-			    json_real(boot.tv_sec + boot.tv_nsec / 1000000 / 1000.0));
-	json_object_set_new(line, "repaired_copies", json_integer(o->repaired_copies));
-	if (log_activation(line, o->activated) && r->initramfs)
-		log_kernel(sentence);
-	json_decref(line);
-}
-
 static int carry_out(const struct request *r, struct decision *d, json_t *list)
 {
 	struct outcome o;
 	char sentence[1024];
-	json_t *json;
+	json_t *entry;
 
 	act(d, &r->policy, &o);
-	say(d, &o, sentence, sizeof(sentence));
-	if (!r->quiet_run)
-		log_decision(r, d, &o, sentence);
-	if (list) {
-		json = decision_json(d);
-		json_object_set_new(json, "valid_copies", json_integer(o.valid_copies));
-		json_object_set_new(json, "repair", json_string(repair_text(o.repair)));
-		json_array_append_new(list, json);
-	} else {
+	entry = journal_entry(d, &o);
+	journal_sentence(entry, sentence, sizeof(sentence));
+	if (list)
+		json_array_append(list, entry);
+	else
 		puts(sentence);
-	}
+	if (!r->quiet_run)
+		journal_write(entry, o.activated);
+	json_decref(entry);
 	return o.status;
 }
 
@@ -265,11 +195,11 @@ static int parse_options(struct request *r, int argc, char **argv)
 
 int cmd_assemble(int argc, char **argv)
 {
-	struct request r = {.initramfs = in_initramfs()};
+	struct request r = {0};
 	json_t *list = NULL;
 	int lock = -1, status;
 
-	policy_read(&r.policy, r.initramfs);
+	policy_read(&r.policy, in_initramfs());
 	if (r.policy.debug)
 		log_verbosity = 1;
 	status = parse_options(&r, argc, argv);

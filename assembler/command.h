@@ -28,6 +28,8 @@ int cmd_monitor(int argc, char **argv);
 int cmd_remap(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_log(int argc, char **argv);
+int cmd_config(int argc, char **argv);
 int cmd_udev(int argc, char **argv);
 
 /* The options every command takes. Short options start with ':', so that mistakes are ours to report. */

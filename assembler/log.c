@@ -5,12 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
-
-#define ACTIVATION_LOG DMREMAP_RUN_DIR "/activation.jsonl"
 
 int log_verbosity;
 
@@ -64,51 +61,9 @@ void log_kernel(const char *sentence)
 	write_line("/dev/kmsg", 0, line);
 }
 
-static bool same_value(json_t *a, json_t *b, const char *key)
+int log_append(const char *path, const char *text)
 {
-	return json_equal(json_object_get(a, key), json_object_get(b, key));
-}
-
-/* True if the last object about the set and spare of @object says the same as it. */
-static bool is_repeated(json_t *object)
-{
-	FILE *f = fopen(ACTIVATION_LOG, "re");
-	bool repeated = false;
-	size_t size = 0;
-	char *line = NULL;
-
-	if (!f)
-		return false;
-	while (getline(&line, &size, f) > 0) {
-		json_t *old = json_loads(line, 0, NULL);
-
-		if (old && same_value(old, object, "uuid") && same_value(old, object, "spare"))
-			repeated = same_value(old, object, "decision") &&
-				   same_value(old, object, "reason");
-		json_decref(old);
-	}
-	free(line);
-	fclose(f);
-	return repeated;
-}
-
-bool log_activation(json_t *object, bool always)
-{
-	char *text = NULL, *line = NULL;
-	int err = -ENOMEM;
-
-	if (!always && is_repeated(object))
-		return false;
-	text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	if (text && asprintf(&line, "%s\n", text) > 0) {
-		mkdir(DMREMAP_RUN_DIR, 0755);
-		err = write_line(ACTIVATION_LOG, O_CREAT | O_APPEND, line);
-		free(line);
-	}
-	free(text);
-	if (err)
-		log_info("cannot write " ACTIVATION_LOG ": %s", strerror(-err));
-	return true;
+	return write_line(path, O_CREAT | O_APPEND, text);
 }
 
 const char *printable(const char *text)

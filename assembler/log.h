@@ -19,12 +19,8 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line "dmremap: ..." to the kernel log, where a person looks for the reason when a boot stops. */
 void log_kernel(const char *sentence);
 
-/*
- * Append one object to the activation log; without @always, not if it only repeats the last
- * decision on the same set and spare, as boot hooks ask again and again. Returns true if it was
- * news. Failure is reported and otherwise ignored.
- */
-bool log_activation(json_t *line, bool always);
+/* Append @text to a file, in one piece. Returns 0 or a negative errno. */
+int log_append(const char *path, const char *text);
 
 /*
  * @text with control characters and what isn't ASCII as \xNN, for people to read. Valid until

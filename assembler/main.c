@@ -28,6 +28,8 @@ static const struct command {
 	{"remap", cmd_remap, "move sectors to the spare"},
 	{"import", cmd_import, "move the bad sectors that badblocks or ddrescue listed"},
 	{"migrate", cmd_migrate, "move a set to another spare, while it is in use"},
+	{"log", cmd_log, "show what was decided since boot"},
+	{"config", cmd_config, "print lines for the config from the active sets"},
 	{"udev", cmd_udev, "properties of a device, for the udev rule"},
 };
 

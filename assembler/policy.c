@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "activate.h"
@@ -180,49 +179,13 @@ void policy_command_line(struct policy *p, char *line)
 	}
 }
 
-static bool parse_tag(struct tag *tag, const char *text)
-{
-	static const char *const kinds[] = {"wwid:", "serial:", "partuuid:", "path:"};
-	struct stat st;
-
-	for (int kind = TAG_WWID; kind <= TAG_PATH; kind++) {
-		size_t n = strlen(kinds[kind]);
-
-		if (strncmp(text, kinds[kind], n) || !text[n] ||
-		    strlen(text + n) >= sizeof(tag->value))
-			continue;
-		tag->kind = kind;
-		strcpy(tag->value, text + n);
-		tag->dev = 0;
-		if (kind == TAG_PATH && !stat(tag->value, &st) && S_ISBLK(st.st_mode))
-			tag->dev = st.st_rdev;
-		return true;
-	}
-	return false;
-}
-
-/* @text is "TAG,TAG,..."; if any of them is not understood, the others alone could mean another device. */
-static bool parse_tags(struct tags *tags, char *text)
-{
-	char *word;
-
-	while ((word = strsep(&text, ","))) {
-		if (tags->count == MAX_TAGS || !parse_tag(&tags->tag[tags->count], word)) {
-			tags->count = 0;
-			return false;
-		}
-		tags->count++;
-	}
-	return true;
-}
-
 /* One word "key=value" of a set's line. */
 static bool parse_member(struct named_set *set, const char *key, char *value)
 {
 	if (!strcmp(key, "main"))
-		return parse_tags(&set->main, value);
+		return tags_parse(&set->main, value);
 	if (!strcmp(key, "spare"))
-		return parse_tags(&set->spare, value);
+		return tags_parse(&set->spare, value);
 	if (strcmp(key, "name") || !dmr_name_valid(value))
 		return false;
 	strcpy(set->name, value);
@@ -380,32 +343,4 @@ const struct named_set *policy_find(const struct policy *p, const uuid_t uuid)
 	if (found && any_on_command_line && !found->on_command_line && p->auto_mode != AUTO_ON)
 		return NULL;
 	return found;
-}
-
-static bool tag_matches(const struct tag *tag, const struct device *d)
-{
-	switch (tag->kind) {
-	case TAG_WWID:
-		return !strcmp(tag->value, d->wwid);
-	case TAG_SERIAL:
-		return !strcmp(tag->value, d->serial);
-	case TAG_PARTUUID:
-		return !strcasecmp(tag->value, d->partuuid);
-	case TAG_PATH:
-		return !strcmp(tag->value, d->path) ||
-		       (tag->dev && !d->is_file && tag->dev == d->dev);
-	}
-	return false;
-}
-
-bool tags_match(const struct tags *tags, const struct device *d)
-{
-	bool exact = false;
-
-	for (unsigned int i = 0; i < tags->count; i++) {
-		if (!tag_matches(&tags->tag[i], d))
-			return false;
-		exact |= tags->tag[i].kind == TAG_PARTUUID || tags->tag[i].kind == TAG_PATH;
-	}
-	return tags->count && (exact || !d->part_number);
 }

@@ -9,30 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 #include <uuid/uuid.h>
 
-#include "device.h"
+#include "tags.h"
 
 #define POLICY_CONFIG "/etc/dm-remap.conf"
-#define MAX_TAGS      8
-
-/* What a line of the config says of a member: all of its tags have to hold. */
-struct tag {
-	enum tag_kind {
-		TAG_WWID,
-		TAG_SERIAL,
-		TAG_PARTUUID,
-		TAG_PATH,
-	} kind;
-	char value[128];
-	dev_t dev; /* TAG_PATH: where it leads to now; 0 = nowhere */
-};
-
-struct tags {
-	struct tag tag[MAX_TAGS];
-	unsigned int count;
-};
 
 /* A set that somebody named. */
 struct named_set {
@@ -85,12 +66,6 @@ bool policy_auto(const struct policy *p);
 
 /* The set if it was named and is wanted: a command line with sets leaves the config's to the auto mode. */
 const struct named_set *policy_find(const struct policy *p, const uuid_t uuid);
-
-/*
- * True if all of the tags hold for @d; false if there are none. A disk's wwid and serial are those
- * of its partitions, too: without partuuid or path they mean the whole disk.
- */
-bool tags_match(const struct tags *tags, const struct device *d);
 
 /* True if this system is an initramfs. */
 bool in_initramfs(void);

@@ -239,6 +239,38 @@ static void test_tags(void **state)
 	assert_false(matches("path:/dev/sdx", &part));
 }
 
+/* What is written for a device means it, and no other, when it is read. */
+static void test_tags_written(void **state)
+{
+	static const struct {
+		struct device device;
+		const char *tags;
+	} rows[] = {
+		{{.path = "/dev/sdx", .wwid = "naa.5", .serial = "s"}, "wwid:naa.5"},
+		{{.path = "/dev/sdx", .serial = "s 1,2\\x"}, "serial:s\\x201\\x2c2\\x5cx"},
+		{{.path = "/dev/sdx", .wwid = "t10.ATA  a disk\x80"},
+		 "wwid:t10.ATA\\x20\\x20a\\x20disk\\x80"},
+		{{.path = "/dev/sdx2", .part_number = 2, .wwid = "w", .partuuid = "p-02"},
+		 "wwid:w,partuuid:p-02"},
+		{{.path = "/dev/sdx3", .part_number = 3, .wwid = "w"}, "wwid:w,path:/dev/sdx3"},
+		{{.path = "/dev/vda1", .part_number = 1, .partuuid = "p-01"}, "partuuid:p-01"},
+		{{.path = "/dev/vda"}, "path:/dev/vda"},
+	};
+	char text[TAGS_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		tags_write(&rows[i].device, text, sizeof(text));
+		assert_string_equal(text, rows[i].tags);
+		assert_true(matches(text, &rows[i].device));
+		for (size_t k = 0; k < sizeof(rows) / sizeof(*rows); k++)
+			assert_true(k == i || !matches(text, &rows[k].device));
+	}
+	assert_false(matches("wwid:a\\x2", &rows[0].device));
+	assert_false(matches("wwid:a\\x00b", &rows[0].device));
+	assert_false(matches("wwid:a\\b", &rows[0].device));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auto, start, end),
 		cmocka_unit_test_setup_teardown(test_command_line_and_config, start, end),
 		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_tags_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "active.h"
+#include "command.h"
+#include "device.h"
+#include "log.h"
+#include "policy.h"
+#include "probe.h"
+#include "sysfs.h"
+
+static const char usage[] =
+	"\n"
+	"Print lines for " POLICY_CONFIG " that name the active sets and their members.\n";
+
+static const struct option options[] = {
+	COMMON_LONG_OPTIONS,
+};
+
+/* Returns false if @dev is not there any more. */
+static bool print_tags(const char *member, dev_t dev)
+{
+	char path[256], tags[TAGS_TEXT];
+	struct device d;
+
+	if (!sysfs_node(dev, path, sizeof(path)) || device_read(&d, path))
+		return false;
+	probe_partition(&d);
+	tags_write(&d, tags, sizeof(tags));
+	printf(" %s=%s", member, tags);
+	return true;
+}
+
+static int print_set(const struct active_set *set)
+{
+	char uuid[UUID_STR_LEN];
+	bool known;
+
+	uuid_unparse_lower(set->uuid, uuid);
+	printf("set %s name=%s", uuid, set->name);
+	known = print_tags("main", set->main);
+	known &= print_tags("spare", set->spare);
+	putchar('\n');
+	if (known)
+		return EXIT_FINE;
+	log_error("%s: not all of its members are there any more", printable(set->name));
+	return EXIT_UNDONE;
+}
+
+int cmd_config(int argc, char **argv)
+{
+	struct active_set *sets;
+	int status = EXIT_FINE, n, c;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1)
+		common_option(c, argv, usage);
+	if (optind != argc)
+		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
+	n = active_list(&sets);
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < n; i++)
+		status |= print_set(&sets[i]);
+	if (!n)
+		log_info("no set is active");
+	free(sets);
+	return status;
+}
