@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "act.h"
 #include "command.h"
-#include "inventory.h"
-#include "journal.h"
+#include "decisions.h"
 #include "log.h"
 
 static const char usage[] =
@@ -37,8 +30,6 @@ static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
 };
 
-#define LOCK_FILE DMREMAP_RUN_DIR "/lock"
-
 struct request {
 	struct policy policy;
 	bool quiet_run; /* --dry-run: not even the logs are written */
@@ -46,52 +37,6 @@ struct request {
 	const char *const *wanted;
 	size_t wanted_count;
 };
-
-/*
- * One assembly at a time: the next one then finds the sets active. Returns a descriptor, or -1 with the
- * reason said. One that hangs, on a dead disk perhaps, is not waited for longer than for the disk.
- */
-static int take_lock(unsigned int timeout)
-{
-	struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-	int fd;
-
-	mkdir(DMREMAP_RUN_DIR, 0755);
-	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		log_error("cannot open " LOCK_FILE ": %s", strerror(errno));
-		return -1;
-	}
-	for (unsigned int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
-		if (errno != EWOULDBLOCK || i >= timeout * 10) {
-			log_error("another dmremap holds " LOCK_FILE
-				  "; try again when it has finished");
-			close(fd);
-			return -1;
-		}
-		nanosleep(&pause, NULL);
-	}
-	return fd;
-}
-
-static int carry_out(const struct request *r, struct decision *d, json_t *list)
-{
-	struct outcome o;
-	char sentence[1024];
-	json_t *entry;
-
-	act(d, &r->policy, &o);
-	entry = journal_entry(d, &o);
-	journal_sentence(entry, sentence, sizeof(sentence));
-	if (list)
-		json_array_append(list, entry);
-	else
-		puts(sentence);
-	if (!r->quiet_run)
-		journal_write(entry, o.activated);
-	json_decref(entry);
-	return o.status;
-}
 
 /* Every name that the user gave has to be the name or UUID of something. */
 static int report_unknown(const struct request *r, const struct decision *d, int n)
@@ -117,35 +62,19 @@ static int report_unknown(const struct request *r, const struct decision *d, int
 
 static int assemble(const struct request *r, json_t *list)
 {
-	struct active_set *active = NULL;
-	struct decision *decisions = NULL;
+	struct decision *decisions;
 	struct inventory inv;
-	struct match_input in = {
-		.policy = &r->policy, .wanted = r->wanted, .wanted_count = r->wanted_count};
 	int n, status;
 
 	status = inventory_read(&inv, NULL, 0);
-	n = active_list(&active);
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
-		inventory_free(&inv);
-		return EXIT_FAILED | EXIT_UNDONE;
-	}
-	in.active = active;
-	in.active_count = n;
-	in.devices = inv.devices;
-	in.device_count = inv.device_count;
-	in.spares = inv.spares;
-	in.spare_count = inv.spare_count;
-	n = match_decide(&in, &decisions);
+	n = decisions_make(&inv, &r->policy, r->wanted, r->wanted_count, &decisions);
 	for (int i = 0; i < n; i++)
-		status |= carry_out(r, &decisions[i], list);
+		status |= decisions_carry_out(&decisions[i], &r->policy, !r->quiet_run, list);
 	if (n >= 0)
 		status |= report_unknown(r, decisions, n);
 	else
 		status |= EXIT_FAILED;
 	free(decisions);
-	free(active);
 	inventory_free(&inv);
 	/* a set that could not be seen may be the one that a boot waits for */
 	return status & EXIT_FAILED ? status | EXIT_UNDONE : status;
@@ -206,7 +135,7 @@ int cmd_assemble(int argc, char **argv)
 	if (status)
 		goto out;
 	if (r.policy.enabled && !r.policy.dry_run) {
-		lock = take_lock(r.policy.timeout);
+		lock = decisions_lock(r.policy.timeout);
 		if (lock < 0) {
 			status = EXIT_FAILED | EXIT_UNDONE;
 			goto out;

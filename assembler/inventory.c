@@ -43,16 +43,6 @@ static int read_all(struct inventory *inv)
 	return 0;
 }
 
-void inventory_describe(struct found_spare *s, const struct device *d, const struct copies *c)
-{
-	s->device = d;
-	memcpy(s->uuid, c->uuid, sizeof(s->uuid));
-	s->super = copies_super(c);
-	s->verdict = c->verdict;
-	s->reason = c->reason;
-	s->valid_copies = copies_valid(c);
-}
-
 /* What a worker finds out about a device. */
 struct answer {
 	int err; /* it cannot be opened */
@@ -65,11 +55,14 @@ struct answer {
 
 static void describe(struct answer *a, const struct device *d, const struct copies *c)
 {
-	inventory_describe(&a->spare, d, c);
 	a->is_spare = true;
-	a->has_super = a->spare.super;
+	memcpy(a->spare.uuid, c->uuid, sizeof(a->spare.uuid));
+	a->spare.verdict = c->verdict;
+	a->spare.reason = c->reason;
+	a->spare.valid_copies = copies_valid(c);
+	a->has_super = copies_super(c);
 	if (a->has_super)
-		a->super = *a->spare.super;
+		a->super = *copies_super(c);
 	/* a spare that was made into something else lost its start to that */
 	if (c->fault[0] != DMR_OK && c->fault[0] != DMR_STALE)
 		probe_signature(d, a->spare.signature, sizeof(a->spare.signature));

@@ -24,7 +24,4 @@ struct inventory {
 int inventory_read(struct inventory *inv, char *const *paths, int count);
 void inventory_free(struct inventory *inv);
 
-/* What match_decide() wants to know of a spare, whose superblock stays @c's. */
-void inventory_describe(struct found_spare *s, const struct device *d, const struct copies *c);
-
 #endif

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "decisions.h"
+#include "journal.h"
+#include "log.h"
+
+#define LOCK_FILE DMREMAP_RUN_DIR "/lock"
+
+int decisions_lock(unsigned int timeout)
+{
+	struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+	int fd;
+
+	mkdir(DMREMAP_RUN_DIR, 0755);
+	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		log_error("cannot open " LOCK_FILE ": %s", strerror(errno));
+		return -1;
+	}
+	for (unsigned int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
+		if (errno != EWOULDBLOCK || i >= timeout * 10) {
+			log_error("another dmremap holds " LOCK_FILE
+				  "; try again when it has finished");
+			close(fd);
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
+int decisions_make(const struct inventory *inv, const struct policy *policy,
+		   const char *const *wanted, size_t wanted_count, struct decision **decisions)
+{
+	struct match_input in = {
+		.policy = policy,
+		.devices = inv->devices,
+		.device_count = inv->device_count,
+		.spares = inv->spares,
+		.spare_count = inv->spare_count,
+		.wanted = wanted,
+		.wanted_count = wanted_count,
+	};
+	struct active_set *active = NULL;
+	int n = active_list(&active);
+
+	*decisions = NULL;
+	if (n < 0) {
+		log_error("cannot list the active sets: %s", strerror(-n));
+		return -1;
+	}
+	in.active = active;
+	in.active_count = n;
+	n = match_decide(&in, decisions);
+	free(active);
+	if (n >= 0)
+		return n;
+	log_error("out of memory");
+	return -1;
+}
+
+int decisions_carry_out(struct decision *d, const struct policy *policy, bool record, json_t *list)
+{
+	struct outcome o;
+	char sentence[1024];
+	json_t *entry;
+
+	act(d, policy, &o);
+	entry = journal_entry(d, &o);
+	journal_sentence(entry, sentence, sizeof(sentence));
+	if (list)
+		json_array_append(list, entry);
+	else
+		puts(sentence);
+	if (record)
+		journal_write(entry, o.activated);
+	json_decref(entry);
+	return o.status;
+}
