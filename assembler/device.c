@@ -321,9 +321,10 @@ void device_identity(const struct device *d, struct dmr_identity *id)
 	strcpy(id->fsuuid, d->fsuuid);
 }
 
-/* Why no member of a set can be on the device, or not now; NULL if one can. */
-static const char *not_worth_a_look(const char *name, const struct device *d)
+const char *device_passed_over(const struct device *d)
 {
+	const char *name = strrchr(d->path, '/');
+
 	static const struct {
 		const char *prefix, *what;
 	} never[] = {
@@ -331,6 +332,7 @@ static const char *not_worth_a_look(const char *name, const struct device *d)
 		{"fd", "a floppy drive"}, {"mtdblock", "raw flash"},
 	};
 
+	name = name ? name + 1 : d->path;
 	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
 		if (!strncmp(name, never[i].prefix, strlen(never[i].prefix)))
 			return never[i].what;
@@ -356,7 +358,7 @@ static int list_one(struct device *d, const char *name)
 		*c = '/';
 	if (name[0] == '.' || device_read(d, path) || d->is_file)
 		return 0;
-	why = not_worth_a_look(name, d);
+	why = device_passed_over(d);
 	if (why)
 		log_debug("%s is passed over: %s", printable(path), why);
 	return !why;

@@ -83,6 +83,9 @@ const char *device_conflict(const struct device *a, const struct device *b);
 /* What is written into the superblock to recognise @d again. */
 void device_identity(const struct device *d, struct dmr_identity *id);
 
+/* Why no member of a set can be on the block device, or not now; NULL if one can. */
+const char *device_passed_over(const struct device *d);
+
 /*
  * Block devices that could be members of a set, facts read and not yet probed. Returns their
  * number or a negative errno; the caller frees *@list.

@@ -68,14 +68,27 @@ static void describe(struct answer *a, const struct device *d, const struct copi
 		probe_signature(d, a->spare.signature, sizeof(a->spare.signature));
 }
 
+static bool is_asked(const struct inventory *inv, const struct device *d)
+{
+	for (int i = 0; i < inv->asked_count; i++) {
+		if (!strcmp(inv->asked[i], d->path))
+			return true;
+	}
+	return !inv->asked;
+}
+
 /* Read the metadata, if there is any. The superblocks alone tell that there is none. */
 static void look_for_metadata(size_t item, void *result, const void *context)
 {
-	const struct device *d = &((const struct inventory *)context)->devices[item];
+	const struct inventory *inv = context;
+	const struct device *d = &inv->devices[item];
 	struct answer *a = result;
 	struct copies c;
-	int fd = device_open(d, false);
+	int fd;
 
+	if (!is_asked(inv, d))
+		return;
+	fd = device_open(d, false);
 	if (fd < 0) {
 		a->err = fd;
 		return;
@@ -160,21 +173,37 @@ static int probe_all(struct inventory *inv)
 	return w ? 0 : EXIT_FAILED;
 }
 
+static int read_devices(struct inventory *inv)
+{
+	int status;
+
+	inv->spares = calloc(inv->device_count + 1, sizeof(*inv->spares));
+	inv->supers = calloc(inv->device_count + 1, sizeof(*inv->supers));
+	if (!inv->supers || !inv->spares)
+		return EXIT_FAILED;
+	status = find_spares(inv);
+	/* without a spare nobody asks what the other devices are */
+	if (inv->spare_count)
+		status |= probe_all(inv);
+	return status;
+}
+
 int inventory_read(struct inventory *inv, char *const *paths, int count)
 {
 	int status;
 
 	memset(inv, 0, sizeof(*inv));
 	status = count ? read_named(inv, paths, count) : read_all(inv);
-	inv->spares = calloc(inv->device_count + 1, sizeof(*inv->spares));
-	inv->supers = calloc(inv->device_count + 1, sizeof(*inv->supers));
-	if (!inv->supers || !inv->spares)
-		return EXIT_FAILED;
-	status |= find_spares(inv);
-	/* without a spare nobody asks what the other devices are */
-	if (inv->spare_count)
-		status |= probe_all(inv);
-	return status;
+	return status | read_devices(inv);
+}
+
+int inventory_read_spares(struct inventory *inv, char *const *paths, int count)
+{
+	int status;
+
+	*inv = (struct inventory){.asked = paths, .asked_count = count};
+	status = read_all(inv);
+	return status | read_devices(inv);
 }
 
 void inventory_free(struct inventory *inv)

@@ -11,6 +11,8 @@ struct inventory {
 	struct found_spare *spares;
 	struct dmr_super *supers; /* of each spare, if it has one */
 	size_t spare_count;
+	char *const *asked; /* paths of those that are looked at for metadata; NULL: all */
+	int asked_count;
 };
 
 /* Seconds without a word from a device after which it is left out: longer than most disks try to read a bad sector. */
@@ -22,6 +24,8 @@ struct inventory {
  * status bits; release with inventory_free() in any case.
  */
 int inventory_read(struct inventory *inv, char *const *paths, int count);
+/* The same for all block devices, of which only @paths, that are there, can be spares. */
+int inventory_read_spares(struct inventory *inv, char *const *paths, int count);
 void inventory_free(struct inventory *inv);
 
 #endif

@@ -22,6 +22,7 @@ static const struct command {
 	{"check", cmd_check, "verify all five copies of a spare"},
 	{"repair", cmd_repair, "mend all five copies of a spare"},
 	{"assemble", cmd_assemble, "find, mend and activate sets"},
+	{"incremental", cmd_incremental, "a device has come or gone: for udev"},
 	{"stop", cmd_stop, "deactivate a set"},
 	{"status", cmd_status, "show the active sets"},
 	{"monitor", cmd_monitor, "say what happens to the active sets"},
@@ -39,7 +40,7 @@ static void print_help(FILE *out)
 	      "Cover the bad sectors of a block device with sectors of a spare one.\n\n",
 	      out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
 	fputs("\nEvery command takes --help, --version, -v (verbose) and -q (quiet).\n"
 	      "Exit status: 0 fine, 1 damage mended, 4 something was not done, 8 error, 16 "
 	      "usage.\n",
