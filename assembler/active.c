@@ -83,6 +83,15 @@ int active_list(struct active_set **list)
 	return n;
 }
 
+int active_list_or_complain(struct active_set **list)
+{
+	int n = active_list(list);
+
+	if (n < 0)
+		log_error("cannot list the active sets: %s", strerror(-n));
+	return n;
+}
+
 /* 1 if an active set is called @name, 0 if none is, or a negative errno. */
 static int lookup(const char *name, struct active_set *set)
 {

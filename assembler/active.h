@@ -42,6 +42,9 @@ struct active_status {
  */
 int active_list(struct active_set **list);
 
+/* The same, with a complaint about an error. */
+int active_list_or_complain(struct active_set **list);
+
 /* True if an active set is called @name. */
 bool active_lookup(const char *name, struct active_set *set);
 

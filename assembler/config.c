@@ -58,11 +58,9 @@ int cmd_config(int argc, char **argv)
 		common_option(c, argv, usage);
 	if (optind != argc)
 		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
-	n = active_list(&sets);
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
+	n = active_list_or_complain(&sets);
+	if (n < 0)
 		return EXIT_FAILED;
-	}
 	for (int i = 0; i < n; i++)
 		status |= print_set(&sets[i]);
 	if (!n)

@@ -41,31 +41,15 @@ int decisions_lock(unsigned int timeout)
 int decisions_make(const struct inventory *inv, const struct policy *policy,
 		   const char *const *wanted, size_t wanted_count, struct decision **decisions)
 {
-	struct match_input in = {
-		.policy = policy,
-		.devices = inv->devices,
-		.device_count = inv->device_count,
-		.spares = inv->spares,
-		.spare_count = inv->spare_count,
-		.wanted = wanted,
-		.wanted_count = wanted_count,
-	};
-	struct active_set *active = NULL;
-	int n = active_list(&active);
+	struct active_set *active;
+	int n = active_list_or_complain(&active);
 
 	*decisions = NULL;
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
+	if (n < 0)
 		return -1;
-	}
-	in.active = active;
-	in.active_count = n;
-	n = match_decide(&in, decisions);
+	n = inventory_decide(inv, policy, active, n, wanted, wanted_count, decisions);
 	free(active);
-	if (n >= 0)
-		return n;
-	log_error("out of memory");
-	return -1;
+	return n;
 }
 
 int decisions_carry_out(struct decision *d, const struct policy *policy, bool record, json_t *list)
@@ -82,7 +66,7 @@ int decisions_carry_out(struct decision *d, const struct policy *policy, bool re
 	else
 		puts(sentence);
 	if (record)
-		journal_write(entry, o.activated);
+		journal_write(entry, sentence, o.activated);
 	json_decref(entry);
 	return o.status;
 }

@@ -14,10 +14,7 @@
  */
 int decisions_lock(unsigned int timeout);
 
-/*
- * match_decide() on what @inv holds and what is active now. The caller frees *@decisions, which point into
- * @inv. Returns their number, or -1 with the reason said.
- */
+/* inventory_decide() with what is active now. */
 int decisions_make(const struct inventory *inv, const struct policy *policy,
 		   const char *const *wanted, size_t wanted_count, struct decision **decisions);
 

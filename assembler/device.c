@@ -354,8 +354,7 @@ static int list_one(struct device *d, const char *name)
 	const char *why;
 
 	snprintf(path, sizeof(path), "/dev/%s", name);
-	for (char *c = strchr(path, '!'); c; c = strchr(c, '!'))
-		*c = '/';
+	sysfs_slashes(path);
 	if (name[0] == '.' || device_read(d, path) || d->is_file)
 		return 0;
 	why = device_passed_over(d);

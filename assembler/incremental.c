@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "command.h"
 #include "decisions.h"
 #include "log.h"
+#include "sysfs.h"
 
 static const char usage[] = "DEVICE\n"
 			    "Tell dmremap that a block device has come, or has gone. For udev, "
@@ -42,15 +44,16 @@ static void file_of(const char *path, char *file, size_t size)
 static void remember(const char *path, const uint8_t *uuid)
 {
 	char file[300], text[UUID_STR_LEN + 1];
+	int err;
 
 	mkdir(DMREMAP_RUN_DIR, 0755);
 	mkdir(SPARES, 0755);
 	uuid_unparse_lower(uuid, text);
 	strcat(text, "\n");
 	file_of(path, file, sizeof(file));
-	unlink(file);
-	if (log_append(file, text))
-		log_error("cannot write %s: %s", printable(file), strerror(errno));
+	err = log_write(file, O_CREAT | O_TRUNC, text);
+	if (err)
+		log_error("cannot write %s: %s", printable(file), strerror(-err));
 }
 
 /* Returns true if @path was remembered, and which set it was of. */
@@ -91,12 +94,8 @@ static int remembered(char ***paths)
 	for (int i = 0; i < count; i++) {
 		char *path = *paths ? strdup(entries[i]->d_name) : NULL;
 
-		for (char *c = path; c && *c; c++) {
-			if (*c == '!')
-				*c = '/';
-		}
 		if (path)
-			(*paths)[n++] = path;
+			(*paths)[n++] = sysfs_slashes(path);
 		free(entries[i]);
 	}
 	free(entries);

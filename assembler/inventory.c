@@ -206,6 +206,29 @@ int inventory_read_spares(struct inventory *inv, char *const *paths, int count)
 	return status | read_devices(inv);
 }
 
+int inventory_decide(const struct inventory *inv, const struct policy *policy,
+		     const struct active_set *active, size_t active_count,
+		     const char *const *wanted, size_t wanted_count, struct decision **decisions)
+{
+	const struct match_input in = {
+		.policy = policy,
+		.devices = inv->devices,
+		.device_count = inv->device_count,
+		.spares = inv->spares,
+		.spare_count = inv->spare_count,
+		.active = active,
+		.active_count = active_count,
+		.wanted = wanted,
+		.wanted_count = wanted_count,
+	};
+	int n = match_decide(&in, decisions);
+
+	if (n >= 0)
+		return n;
+	log_error("out of memory");
+	return -1;
+}
+
 void inventory_free(struct inventory *inv)
 {
 	free(inv->supers);

@@ -26,6 +26,13 @@ struct inventory {
 int inventory_read(struct inventory *inv, char *const *paths, int count);
 /* The same for all block devices, of which only @paths, that are there, can be spares. */
 int inventory_read_spares(struct inventory *inv, char *const *paths, int count);
+/*
+ * match_decide() on what there is and @active. The caller frees *@decisions, which point into @inv. Returns
+ * their number, or -1 with the reason said.
+ */
+int inventory_decide(const struct inventory *inv, const struct policy *policy,
+		     const struct active_set *active, size_t active_count,
+		     const char *const *wanted, size_t wanted_count, struct decision **decisions);
 void inventory_free(struct inventory *inv);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,20 +134,19 @@ static void add_time(json_t *entry)
 			    json_real(boot.tv_sec + boot.tv_nsec / 1000000 / 1000.0));
 }
 
-void journal_write(json_t *entry, bool always)
+void journal_write(json_t *entry, const char *sentence, bool always)
 {
-	char sentence[1024], *text, *line = NULL;
+	char *text, *line = NULL;
 	int err = -ENOMEM;
 
 	if (!always && is_repeated(entry))
 		return;
-	journal_sentence(entry, sentence, sizeof(sentence));
 	log_kernel(sentence);
 	add_time(entry);
 	text = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (text && asprintf(&line, "%s\n", text) > 0) {
 		mkdir(DMREMAP_RUN_DIR, 0755);
-		err = log_append(ACTIVATION_LOG, line);
+		err = log_write(ACTIVATION_LOG, O_CREAT | O_APPEND, line);
 		free(line);
 	}
 	free(text);

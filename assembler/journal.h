@@ -15,11 +15,11 @@ json_t *journal_entry(const struct decision *d, const struct outcome *o);
 void journal_sentence(const json_t *entry, char *text, size_t size);
 
 /*
- * Append @entry, with the time, to the activation log, and its sentence to the kernel log; without @always
+ * Append @entry, with the time, to the activation log, and @sentence to the kernel log; without @always
  * only if it doesn't repeat the last one on the same set and spare, as boot hooks ask again and again.
  * Failure is reported and otherwise ignored.
  */
-void journal_write(json_t *entry, bool always);
+void journal_write(json_t *entry, const char *sentence, bool always);
 
 /* All entries, oldest first, as an array; what is no entry is left out, and said so. */
 json_t *journal_read(void);

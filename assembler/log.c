@@ -39,15 +39,15 @@ DEFINE_LOG(log_error, -1)
 DEFINE_LOG(log_info, 0)
 DEFINE_LOG(log_debug, 1)
 
-static int write_line(const char *path, int flags, const char *line)
+int log_write(const char *path, int flags, const char *text)
 {
 	int fd = open(path, flags | O_WRONLY | O_CLOEXEC, 0644);
-	size_t size = strlen(line);
+	size_t size = strlen(text);
 	int err = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, line, size) != (ssize_t)size)
+	if (write(fd, text, size) != (ssize_t)size)
 		err = -EIO;
 	close(fd);
 	return err;
@@ -58,12 +58,7 @@ void log_kernel(const char *sentence)
 	char line[1000]; /* the kernel takes no longer ones */
 
 	snprintf(line, sizeof(line), "<5>dmremap: %s\n", sentence);
-	write_line("/dev/kmsg", 0, line);
-}
-
-int log_append(const char *path, const char *text)
-{
-	return write_line(path, O_CREAT | O_APPEND, text);
+	log_write("/dev/kmsg", 0, line);
 }
 
 const char *printable(const char *text)

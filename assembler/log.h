@@ -19,8 +19,8 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line "dmremap: ..." to the kernel log, where a person looks for the reason when a boot stops. */
 void log_kernel(const char *sentence);
 
-/* Append @text to a file, in one piece. Returns 0 or a negative errno. */
-int log_append(const char *path, const char *text);
+/* Write @text to a file, in one piece, opened with @flags besides. Returns 0 or a negative errno. */
+int log_write(const char *path, int flags, const char *text);
 
 /*
  * @text with control characters and what isn't ASCII as \xNN, for people to read. Valid until

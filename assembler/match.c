@@ -136,6 +136,12 @@ static bool is_wanted(const struct match_input *in, const char *name, const uint
 	return false;
 }
 
+/* How far @s is on the device that it has recorded. */
+static void compare_spare(const struct found_spare *s, struct evidence *e)
+{
+	evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device, e);
+}
+
 /*
  * Another spare of the same set: the one that is where it was recorded stands, of two of these the
  * newer. Returns false, with a decision made, if @d's isn't the one.
@@ -146,7 +152,7 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 	const struct found_spare *heir;
 	struct evidence me, other;
 
-	evidence_compare(&mine->spare, le64_to_cpu(mine->spare_sectors), d->spare->device, &me);
+	compare_spare(d->spare, &me);
 	for (size_t i = 0; i < in->spare_count; i++) {
 		const struct found_spare *s = &in->spares[i];
 		const char *path = printable(s->device->path);
@@ -161,8 +167,7 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 		}
 		if (!theirs || spare_out_of_office(in, s))
 			continue;
-		evidence_compare(&theirs->spare, le64_to_cpu(theirs->spare_sectors), s->device,
-				 &other);
+		compare_spare(s, &other);
 		heir = spare_heir(d->spare, s);
 		if (heir == d->spare && evidence_strong(&me))
 			continue;
@@ -200,11 +205,10 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 /* On other hardware than was recorded it may be from an earlier time: sectors that moved since would be stale. */
 static bool spare_is_itself(struct decision *d)
 {
-	const struct dmr_super *s = d->spare->super;
 	const char *path = printable(d->spare->device->path);
 	struct evidence e;
 
-	evidence_compare(&s->spare, le64_to_cpu(s->spare_sectors), d->spare->device, &e);
+	compare_spare(d->spare, &e);
 	if (d->named || !evidence_cloned(&e))
 		return true;
 	decide(d, DECIDE_CONFLICT,
@@ -225,8 +229,7 @@ static const struct found_spare *find_better(const struct match_input *in, const
 		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST ||
 		    spare_out_of_office(in, s))
 			continue;
-		evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device,
-				 &e);
+		compare_spare(s, &e);
 		if (evidence_strong(&e))
 			return s;
 	}

@@ -45,25 +45,14 @@ static int scan(struct inventory *inv, json_t *list)
 	struct policy policy;
 	struct active_set *active;
 	int actives = active_list(&active);
-	struct match_input in = {
-		.policy = &policy,
-		.active = active,
-		.active_count = actives < 0 ? 0 : actives,
-		.devices = inv->devices,
-		.device_count = inv->device_count,
-		.spares = inv->spares,
-		.spare_count = inv->spare_count,
-	};
 	struct decision *decisions;
 	int n;
 
 	policy_init(&policy);
-	n = match_decide(&in, &decisions);
+	n = inventory_decide(inv, &policy, active, actives < 0 ? 0 : actives, NULL, 0, &decisions);
 	free(active);
-	if (n < 0) {
-		log_error("out of memory");
+	if (n < 0)
 		return EXIT_FAILED;
-	}
 	for (int i = 0; i < n; i++) {
 		if (list)
 			json_array_append_new(list, scan_json(&decisions[i]));

@@ -153,12 +153,10 @@ static int show_one(const char *name, json_t *list)
 static int show_all(json_t *list)
 {
 	struct active_set *sets;
-	int n = active_list(&sets), status;
+	int n = active_list_or_complain(&sets), status;
 
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
+	if (n < 0)
 		return EXIT_FAILED;
-	}
 	if (!n && !list)
 		puts("no set is active");
 	status = show(sets, n, list);

@@ -40,12 +40,10 @@ static int stop_one(const char *name)
 static int stop_all(void)
 {
 	struct active_set *sets;
-	int n = active_list(&sets), status = EXIT_FINE;
+	int n = active_list_or_complain(&sets), status = EXIT_FINE;
 
-	if (n < 0) {
-		log_error("cannot list the active sets: %s", strerror(-n));
+	if (n < 0)
 		return EXIT_FAILED;
-	}
 	for (int i = 0; i < n; i++)
 		status |= stop_one(sets[i].name);
 	free(sets);

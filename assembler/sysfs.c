@@ -87,19 +87,20 @@ static bool device_dir(dev_t dev, char *path)
 	return realpath(link, path) != NULL;
 }
 
+char *sysfs_slashes(char *name)
+{
+	for (char *c = strchr(name, '!'); c; c = strchr(c, '!'))
+		*c = '/';
+	return name;
+}
+
 bool sysfs_node(dev_t dev, char *path, size_t size)
 {
 	char dir[PATH_MAX];
-	char *name;
 
 	if (!device_dir(dev, dir))
 		return false;
-	name = strrchr(dir, '/') + 1;
-	for (char *c = name; *c; c++) {
-		if (*c == '!')
-			*c = '/';
-	}
-	return (size_t)snprintf(path, size, "/dev/%s", name) < size;
+	return (size_t)snprintf(path, size, "/dev/%s", sysfs_slashes(strrchr(dir, '/') + 1)) < size;
 }
 
 bool sysfs_on_usb(dev_t dev)

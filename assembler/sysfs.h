@@ -20,6 +20,9 @@ uint64_t sysfs_number(dev_t dev, const char *attribute, uint64_t otherwise);
 /* The device number in an attribute "MAJOR:MINOR"; 0 if there is none. */
 dev_t sysfs_dev(dev_t dev, const char *attribute);
 
+/* Turn a name that has '!' for '/', as they have in sysfs, into what it stands for. Returns it. */
+char *sysfs_slashes(char *name);
+
 /* /dev/<kernel name> of @dev; false if there is no such device. */
 bool sysfs_node(dev_t dev, char *path, size_t size);
 

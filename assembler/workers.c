@@ -28,6 +28,12 @@ struct board {
 
 static struct progress *at_work; /* on this item, if this is a worker */
 
+/* What the one who waits remembers of an item. */
+struct attention {
+	unsigned int heard;
+	long long since; /* ms */
+};
+
 struct workers {
 	size_t count, size;
 	work_fn *work;
@@ -40,10 +46,7 @@ struct workers {
 	size_t missing;
 	pid_t *pid;
 	size_t hired;
-	struct attention {
-		unsigned int heard;
-		long long since; /* ms */
-	} * attention; /* to each item */
+	struct attention *attention; /* to each item */
 };
 
 static long long now_ms(void)
@@ -112,8 +115,8 @@ static void __attribute__((noreturn)) work(struct workers *w)
 	_exit(0);
 }
 
-/* Start up to @more workers, as long as there are items for them. Returns 0 or a negative errno. */
-static int hire(struct workers *w, size_t more)
+/* Start up to @more workers, as long as there are items for them; fewer, with errno, if there is no room for them. */
+static void hire(struct workers *w, size_t more)
 {
 	for (; more && w->hired < w->count && atomic_load(&w->board->next) < w->count; more--) {
 		pid_t pid = fork();
@@ -121,10 +124,9 @@ static int hire(struct workers *w, size_t more)
 		if (!pid)
 			work(w);
 		if (pid < 0)
-			return -errno;
+			return;
 		w->pid[w->hired++] = pid;
 	}
-	return 0;
 }
 
 struct workers *workers_start(size_t count, size_t size, work_fn *work_on, const void *context)
@@ -142,13 +144,12 @@ struct workers *workers_start(size_t count, size_t size, work_fn *work_on, const
 			      .tell = -1};
 	w->pid = calloc(count + 1, sizeof(*w->pid));
 	w->attention = calloc(count + 1, sizeof(*w->attention));
-	if (!w->pid || !w->attention || !board_init(w))
-		goto fail;
-	if (pipe2(ends, O_CLOEXEC))
+	if (!w->pid || !w->attention || !board_init(w) || pipe2(ends, O_CLOEXEC))
 		goto fail;
 	w->told = ends[0];
 	w->tell = ends[1];
-	if (!hire(w, FIRST_WORKERS) || w->hired)
+	hire(w, FIRST_WORKERS);
+	if (w->hired || !count)
 		return w;
 fail:
 	workers_end(w);

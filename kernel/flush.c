@@ -151,12 +151,14 @@ void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 	latch(t, t->flush.failed | old->flush.failed, true);
 }
 
-blk_opf_t dmr_flush_fua(struct dmr_io *io, struct block_device *bdev, bool on_spare)
+void dmr_flush_fua(struct dmr_io *io, struct bio *bio, bool on_spare)
 {
-	if (!bdev_write_cache(bdev) || bdev_fua(bdev))
-		return REQ_FUA;
+	if (!bdev_write_cache(bio->bi_bdev) || bdev_fua(bio->bi_bdev)) {
+		bio->bi_opf |= REQ_FUA;
+		return;
+	}
+	bio->bi_opf &= ~REQ_FUA;
 	io->behind |= 1 << on_spare;
-	return 0;
 }
 
 int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io)

@@ -72,9 +72,9 @@ blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, s
 		bio_trim(piece, offset, sectors);
 	}
 	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
-	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED | REQ_FUA);
+	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
 	if (io->fua)
-		piece->bi_opf |= dmr_flush_fua(io, bdev, bdev != t->main->bdev);
+		dmr_flush_fua(io, piece, bdev != t->main->bdev);
 	return send(piece, sector);
 }
 

@@ -86,8 +86,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	bio_set_dev(bio, dmr_holder(t, spare, &place));
 	bio->bi_iter.bi_sector = place.sector;
 	if (unlikely(io->fua))
-		bio->bi_opf =
-			(bio->bi_opf & ~REQ_FUA) | dmr_flush_fua(io, bio->bi_bdev, place.on_spare);
+		dmr_flush_fua(io, bio, place.on_spare);
 	return DM_MAPIO_REMAPPED;
 }
 

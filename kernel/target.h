@@ -349,10 +349,10 @@ void dmr_flush_distrust(struct dmr_target *t);
 /* Flush main for the target's own sake; the next flush says so if that fails. By the mover. */
 int dmr_flush_main(struct dmr_target *t);
 /*
- * With what to ask @bdev for FUA: nothing, and a flush is due behind @io, if the block layer would
- * flush behind the write.
+ * @io wants FUA: ask for it with @bio, which is for a device; where the block layer would flush
+ * behind the write, a flush is due behind @io instead.
  */
-blk_opf_t dmr_flush_fua(struct dmr_io *io, struct block_device *bdev, bool on_spare);
+void dmr_flush_fua(struct dmr_io *io, struct bio *bio, bool on_spare);
 /* What remap_end_io() returns for a write that has ended well, and behind which a flush is due. */
 int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 /* True if flushes or writes still have to be told of a flush that failed. */
