@@ -30,7 +30,7 @@ help:
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
 	@echo 'make module-all  the same for the kernels of Debian 12, 13 and testing, each built with its own compiler'
 	@echo 'make sparse      check the module and dmremap with sparse'
-	@echo 'make install     dmremap, udev rule, systemd unit, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make install     dmremap, udev rule, systemd units, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean       remove build/'
 	@echo 'V=1 shows the commands.'
 
@@ -258,7 +258,7 @@ DKMS_SRC = $(DESTDIR)$(PREFIX)/src/dm-remap-$(VERSION)
 install: build/dmremap
 	install -D -m 755 build/dmremap $(DESTDIR)$(PREFIX)/sbin/dmremap
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d assembler/udev/60-persistent-dm-remap.rules
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system assembler/systemd/dm-remap-monitor.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system assembler/systemd/*.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*
 	install -D -m 644 -t $(DKMS_SRC) kernel/*.[ch] kernel/Kbuild
 	sed 's/#MODULE_VERSION#/$(VERSION)/' kernel/dkms.conf >$(DKMS_SRC)/dkms.conf

@@ -10,6 +10,8 @@
 #include "command.h"
 #include "log.h"
 #include "mend.h"
+#include "partitions.h"
+#include "sysfs.h"
 
 #define ENOUGH_COPIES 2 /* whole ones, to go on after a repair that failed */
 
@@ -142,6 +144,17 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 	return false;
 }
 
+/* From now on the set's device stands for its main, whose partitions and links go. Returns exit status bits. */
+static int hand_over(const struct activation *a)
+{
+	struct active_set set;
+	int err = active_lookup(a->name, &set) ? partitions_map(&set) : 0;
+
+	sysfs_announce(a->main);
+	sysfs_announce(a->spare);
+	return err ? EXIT_FAILED | EXIT_UNDONE : 0;
+}
+
 static void activate(struct decision *d, const struct policy *policy, struct outcome *o)
 {
 	struct activation a = {
@@ -164,6 +177,7 @@ static void activate(struct decision *d, const struct policy *policy, struct out
 	err = activate_create(&a);
 	if (!err) {
 		o->activated = true;
+		o->status |= hand_over(&a);
 		return;
 	}
 	if (err == -EEXIST || err == -EBUSY)

@@ -18,7 +18,6 @@
 #include "task.h"
 
 #define RESUME_TRIES 3
-#define NODE_WAIT    10 /* seconds that udev is given to make a device node */
 
 static bool have_target(void)
 {
@@ -81,31 +80,6 @@ int activate_prepare(void)
 	return err;
 }
 
-static bool node_is(const char *path, dev_t dev)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISBLK(st.st_mode) && st.st_rdev == dev;
-}
-
-/*
- * Where udev runs, /dev/mapper/NAME is its to make, and a node made here would stand in its way.
- * The wait has an end: a udevd that hangs or is about to be replaced must not hold the boot.
- */
-static void wait_for_node(const char *name, dev_t dev)
-{
-	struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
-	char path[DMR_NAME_SIZE + 16];
-
-	snprintf(path, sizeof(path), "/dev/mapper/%s", name);
-	if (!access("/run/udev/control", F_OK)) {
-		for (int i = 0; i < NODE_WAIT * 50 && !node_is(path, dev); i++)
-			nanosleep(&pause, NULL);
-	}
-	/* a node that is right is left alone */
-	dm_task_update_nodes();
-}
-
 static void table_line(const struct activation *a, char *text, size_t size)
 {
 	char uuid[UUID_STR_LEN], scrub[sizeof(" scrub_interval 4294967295")] = "";
@@ -124,42 +98,19 @@ static void table_line(const struct activation *a, char *text, size_t size)
 
 int activate_create(const struct activation *a)
 {
-	struct dm_task *task = task_new(DM_DEVICE_CREATE, a->name);
 	char params[256], uuid[UUID_STR_LEN + sizeof(UUID_PREFIX)] = UUID_PREFIX;
-	struct dm_info info;
-	int err = -ENOMEM;
+	const struct mapping m = {
+		.name = a->name,
+		.uuid = uuid,
+		.target = TARGET,
+		.params = params,
+		.length = a->length,
+		.read_only = a->read_only,
+	};
 
-	if (!task)
-		return err;
 	table_line(a, params, sizeof(params));
 	uuid_unparse_lower(a->uuid, uuid + strlen(UUID_PREFIX));
-	log_debug("table for %s: 0 %" PRIu64 " " TARGET " %s", a->name, a->length, params);
-	if (!dm_task_set_uuid(task, uuid) ||
-	    !dm_task_add_target(task, 0, a->length, TARGET, params) ||
-	    (a->read_only && !dm_task_set_ro(task)))
-		goto out;
-	err = task_run(task);
-	if (!err && dm_task_get_info(task, &info))
-		wait_for_node(a->name, makedev(info.major, info.minor));
-out:
-	dm_task_destroy(task);
-	return err;
-}
-
-int activate_remove(const char *name)
-{
-	struct dm_task *task = task_new(DM_DEVICE_REMOVE, name);
-	int err = -ENOMEM;
-
-	if (!task)
-		return err;
-	/* udev may be looking at the device just now */
-	if (dm_task_retry_remove(task))
-		err = task_run(task);
-	dm_task_destroy(task);
-	if (!err)
-		dm_task_update_nodes();
-	return err;
+	return task_map(&m);
 }
 
 /* File systems need not be made to write all they have: the device is back at once. */

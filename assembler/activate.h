@@ -25,12 +25,9 @@ int activate_prepare(void);
 
 /*
  * Make a set's DM device and wait until /dev/mapper/NAME is there. Returns 0 or a negative errno;
- * -EEXIST if a device of this name or UUID exists.
+ * -EBUSY if a device of this name or UUID exists, or a member is in use.
  */
 int activate_create(const struct activation *a);
-
-/* Remove a set's DM device. Returns 0 or a negative errno; -EBUSY if it is open. */
-int activate_remove(const char *name);
 
 /* Suspend the set for a moment: all that was under way has ended then. Returns 0 or a negative errno. */
 int activate_settle(const char *name);

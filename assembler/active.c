@@ -113,6 +113,21 @@ bool active_lookup(const char *name, struct active_set *set)
 	return lookup(name, set) > 0;
 }
 
+bool active_holder(dev_t dev, uuid_t set)
+{
+	dev_t holder[16];
+	int n = sysfs_related(dev, "holders", holder, 16);
+	char uuid[UUID_STR_LEN + sizeof(UUID_PREFIX)];
+
+	for (int i = 0; i < n; i++) {
+		if (sysfs_text(holder[i], "dm/uuid", uuid, sizeof(uuid)) &&
+		    !strncmp(uuid, UUID_PREFIX, strlen(UUID_PREFIX)) &&
+		    !uuid_parse(uuid + strlen(UUID_PREFIX), set))
+			return true;
+	}
+	return false;
+}
+
 int active_find(const char *name, struct active_set *set)
 {
 	int found = lookup(name, set);

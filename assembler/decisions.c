@@ -12,6 +12,7 @@
 #include "decisions.h"
 #include "journal.h"
 #include "log.h"
+#include "remembered.h"
 
 #define LOCK_FILE DMREMAP_RUN_DIR "/lock"
 
@@ -49,6 +50,31 @@ int decisions_make(const struct inventory *inv, const struct policy *policy,
 		return -1;
 	n = inventory_decide(inv, policy, active, n, wanted, wanted_count, decisions);
 	free(active);
+	return n;
+}
+
+int decisions_preview(struct inventory *inv, const struct policy *policy, char *path,
+		      struct decision **decisions)
+{
+	char **spares;
+	int count = remembered(&spares);
+	char **paths = calloc(count + 1, sizeof(*paths));
+	int n = 0;
+
+	memset(inv, 0, sizeof(*inv));
+	*decisions = NULL;
+	for (int i = 0; paths && i < count; i++) {
+		if (strcmp(spares[i], path))
+			paths[n++] = spares[i];
+	}
+	/* without a spare there is no set */
+	if (paths && count) {
+		paths[n++] = path;
+		inventory_read(inv, paths, n);
+		n = decisions_make(inv, policy, NULL, 0, decisions);
+	}
+	free(paths);
+	free_paths(spares, count);
 	return n;
 }
 

@@ -19,6 +19,14 @@ int decisions_make(const struct inventory *inv, const struct policy *policy,
 		   const char *const *wanted, size_t wanted_count, struct decision **decisions);
 
 /*
+ * What would be decided if the spares that are remembered and the device @path were all that is there. Fills
+ * @inv, which the decisions point into: inventory_free() it in any case. Returns their number, or -1 with
+ * the reason said.
+ */
+int decisions_preview(struct inventory *inv, const struct policy *policy, char *path,
+		      struct decision **decisions);
+
+/*
  * Carry out @d and say so: as an object in @list, or as a sentence on stdout if that is NULL; in the
  * activation log only with @record. Returns exit status bits.
  */

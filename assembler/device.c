@@ -16,6 +16,7 @@
 #include "sysfs.h"
 
 #define MAX_RELATED 64
+#define MAX_PARTS   256
 #define MAX_DEPTH   16
 
 /* The first of these attributes that says something identifies the disk. */
@@ -167,11 +168,45 @@ static bool swapped_on(dev_t dev)
 	return found;
 }
 
+/* Say in @text what the block device is used for by itself: "mounted on /" or "in use as swap". */
+static bool used_directly(dev_t dev, char *text, size_t size)
+{
+	char where[64];
+
+	if (mounted(dev, where, sizeof(where)))
+		snprintf(text, size, "mounted on %s", where);
+	else if (swapped_on(dev))
+		snprintf(text, size, "in use as swap");
+	else
+		return false;
+	return true;
+}
+
+/* The same, also if only one of its partitions is. */
+static bool used_directly_or_in_part(dev_t dev, char *text, size_t size)
+{
+	dev_t part[MAX_PARTS];
+	char use[80], node[32];
+	int n;
+
+	if (used_directly(dev, text, size))
+		return true;
+	n = sysfs_partitions(dev, part, MAX_PARTS);
+	for (int i = 0; i < n; i++) {
+		if (!used_directly(part[i], use, sizeof(use)) ||
+		    !sysfs_node(part[i], node, sizeof(node)))
+			continue;
+		snprintf(text, size, "in use: %s is %s", node, use);
+		return true;
+	}
+	return false;
+}
+
 bool device_mounted(const struct device *d)
 {
-	char where[DEVICE_TEXT];
+	char use[DEVICE_TEXT];
 
-	return !d->is_file && (mounted(d->dev, where, sizeof(where)) || swapped_on(d->dev));
+	return !d->is_file && used_directly_or_in_part(d->dev, use, sizeof(use));
 }
 
 bool device_claimable(const struct device *d)
@@ -196,14 +231,8 @@ static void find_use(struct device *d, bool claim)
 			snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
 		return;
 	}
-	if (mounted(d->dev, text, sizeof(text))) {
-		snprintf(d->in_use, sizeof(d->in_use), "mounted on %s", text);
+	if (used_directly_or_in_part(d->dev, d->in_use, sizeof(d->in_use)))
 		return;
-	}
-	if (swapped_on(d->dev)) {
-		snprintf(d->in_use, sizeof(d->in_use), "in use as swap");
-		return;
-	}
 	if (sysfs_related(d->dev, "holders", &other, 1) && sysfs_node(other, text, sizeof(text))) {
 		snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
 		return;

@@ -52,7 +52,7 @@ void device_probe(struct device *d, bool claim);
  */
 bool device_claimable(const struct device *d);
 
-/* True if the device itself is mounted somewhere, or swap. */
+/* True if the device, or a partition of it, is mounted somewhere, or swap. */
 bool device_mounted(const struct device *d);
 
 /*

@@ -1,146 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One device has come, or has gone. A set is activated with the last of its members: spares that wait for
- * their main are remembered under /run, so that a main that comes later is known, and other devices cost
- * little.
+ * One device has come, or has gone. A set is activated with the last of its members. Most devices have to do with
+ * none, which little has to be read for, at the same time as for others.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "decisions.h"
 #include "log.h"
+#include "remembered.h"
 #include "sysfs.h"
 
-static const char usage[] = "DEVICE\n"
-			    "Tell dmremap that a block device has come, or has gone. For udev, "
-			    "which calls this for each:\n"
-			    "a set is activated when the last of its members comes.\n";
+static const char usage[] =
+	"DEVICE [--activate all|sure|none]\n"
+	"Tell dmremap that a block device has come, or has gone. For udev, which calls this for "
+	"each:\n"
+	"a set is activated when the last of its members comes.\n\n"
+	"  --activate all    whatever \"assemble\" would\n"
+	"  --activate sure   only if the hardware vouches for both members: while devices are "
+	"still\n"
+	"                    being found, a better candidate may be yet to come\n"
+	"  --activate none   nothing, but remember a spare\n";
 
 static const struct option options[] = {
+	{"activate", required_argument, NULL, 'a'},
 	COMMON_LONG_OPTIONS,
 };
 
-/* A file for each spare that is there, by its path with '!' for '/', as sysfs has it. */
-#define SPARES DMREMAP_RUN_DIR "/spares"
+enum activate {
+	ACTIVATE_ALL,
+	ACTIVATE_SURE,
+	ACTIVATE_NONE,
+	ACTIVATE_KINDS,
+};
 
-static void file_of(const char *path, char *file, size_t size)
-{
-	snprintf(file, size, SPARES "/%s", path);
-	for (char *c = file + strlen(SPARES "/"); *c; c++) {
-		if (*c == '/')
-			*c = '!';
-	}
-}
+static const char *const activate_text[] = {"all", "sure", "none"};
 
-/* Whether there is a spare @path, and of which set. What can't be remembered is found by "assemble" alone. */
-static void remember(const char *path, const uint8_t *uuid)
-{
-	char file[300], text[UUID_STR_LEN + 1];
-	int err;
+struct request {
+	struct policy policy;
+	enum activate activate;
+};
 
-	mkdir(DMREMAP_RUN_DIR, 0755);
-	mkdir(SPARES, 0755);
-	uuid_unparse_lower(uuid, text);
-	strcat(text, "\n");
-	file_of(path, file, sizeof(file));
-	err = log_write(file, O_CREAT | O_TRUNC, text);
-	if (err)
-		log_error("cannot write %s: %s", printable(file), strerror(-err));
-}
-
-/* Returns true if @path was remembered, and which set it was of. */
-static bool forget(const char *path, uuid_t uuid)
-{
-	char file[300], text[UUID_STR_LEN] = "";
-	FILE *f;
-
-	file_of(path, file, sizeof(file));
-	f = fopen(file, "re");
-	if (!f)
-		return false;
-	if (!fgets(text, sizeof(text), f) || uuid_parse(text, uuid))
-		uuid_clear(uuid);
-	fclose(f);
-	return !unlink(file);
-}
-
-static int no_dots(const struct dirent *entry)
-{
-	return entry->d_name[0] != '.';
-}
-
-static void free_paths(char **paths, int count)
-{
-	for (int i = 0; i < count; i++)
-		free(paths[i]);
-	free(paths);
-}
-
-/* The spares that are remembered; free_paths() them. */
-static int remembered(char ***paths)
-{
-	struct dirent **entries = NULL;
-	int count = scandir(SPARES, &entries, no_dots, alphasort), n = 0;
-
-	*paths = calloc(count > 0 ? count : 1, sizeof(**paths));
-	for (int i = 0; i < count; i++) {
-		char *path = *paths ? strdup(entries[i]->d_name) : NULL;
-
-		if (path)
-			(*paths)[n++] = sysfs_slashes(path);
-		free(entries[i]);
-	}
-	free(entries);
-	return n;
-}
-
-/* Is it a spare? Then it is remembered. */
-static void look_at(char *path)
+/* Is it a spare? Then it is remembered; returns true if that is new. */
+static bool look_at(char *path)
 {
 	struct inventory inv;
+	bool new = false;
 	uuid_t ignored;
 
 	if (!inventory_read(&inv, &path, 1) && inv.spare_count)
-		remember(path, inv.spares->uuid);
+		new = remember(path, inv.spares->uuid);
 	else
 		forget(path, ignored);
 	inventory_free(&inv);
+	return new;
 }
 
-/* Act on all sets whose spare is there; those that are active, or about which nothing is new, say nothing. */
-static int complete(const struct policy *policy)
+static bool takes_part(const struct decision *d, dev_t dev)
+{
+	return (d->spare && d->spare->device->dev == dev) || (d->main && d->main->dev == dev);
+}
+
+static bool is_among(const struct decision *list, int n, const uint8_t *uuid)
+{
+	for (int i = 0; i < n; i++) {
+		if (!uuid_compare(list[i].uuid, uuid))
+			return true;
+	}
+	return false;
+}
+
+/* The sets that @dev would be a member of if nothing but it and the spares were there. */
+static int sets_of(char *path, dev_t dev, const struct policy *policy, struct decision **sets)
+{
+	struct inventory inv;
+	int n = decisions_preview(&inv, policy, path, sets), kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (takes_part(&(*sets)[i], dev))
+			(*sets)[kept++] = (*sets)[i];
+	}
+	inventory_free(&inv);
+	return n < 0 ? n : kept;
+}
+
+static int act_on(struct decision *d, const struct request *r, bool new_spare)
+{
+	if (d->kind == DECIDE_ACTIVE || !d->spare)
+		return EXIT_FINE;
+	if (r->activate == ACTIVATE_ALL ||
+	    (r->activate == ACTIVATE_SURE && d->kind == DECIDE_ACTIVATE && d->strong))
+		return decisions_carry_out(d, &r->policy, !r->policy.dry_run, NULL);
+	/* until it is activated its main is to be masked */
+	if (new_spare && d->kind == DECIDE_ACTIVATE)
+		sysfs_announce(d->main->dev);
+	return EXIT_FINE;
+}
+
+/* Decide on @sets anew, with all devices in sight. */
+static int complete(const struct request *r, const struct decision *sets, int count, bool new_spare)
 {
 	struct decision *decisions;
 	struct inventory inv;
 	char **paths;
-	int count = remembered(&paths), lock, n, status = EXIT_FINE;
+	int spares = remembered(&paths), status, n;
 
-	lock = count ? decisions_lock(policy->timeout) : -1;
-	if (lock >= 0) {
-		status = inventory_read_spares(&inv, paths, count);
-		n = decisions_make(&inv, policy, NULL, 0, &decisions);
-		for (int i = 0; i < n; i++) {
-			if (decisions[i].spare && decisions[i].kind != DECIDE_ACTIVE)
-				status |= decisions_carry_out(&decisions[i], policy,
-							      !policy->dry_run, NULL);
-		}
-		status |= n < 0 ? EXIT_FAILED : 0;
-		free(decisions);
-		inventory_free(&inv);
-		close(lock);
-	} else if (count) {
-		status = EXIT_FAILED | EXIT_UNDONE;
+	status = inventory_read_spares(&inv, paths, spares);
+	n = decisions_make(&inv, &r->policy, NULL, 0, &decisions);
+	for (int i = 0; i < n; i++) {
+		if (is_among(sets, count, decisions[i].uuid))
+			status |= act_on(&decisions[i], r, new_spare);
 	}
-	free_paths(paths, count);
-	return status;
+	free(decisions);
+	inventory_free(&inv);
+	free_paths(paths, spares);
+	return n < 0 ? EXIT_FAILED : status;
 }
 
 /* The number that udev gives the device whose event this is; 0 if this is none. */
@@ -185,41 +164,78 @@ static int departed(const char *path)
 	return EXIT_FINE;
 }
 
-static int arrived(const struct policy *policy, const struct device *d, char *path)
+static int arrived(const struct request *r, const struct device *d, char *path)
 {
 	const char *why = device_passed_over(d);
+	struct decision *sets;
+	int n, lock, status = EXIT_FINE;
+	uuid_t set;
+	bool new;
 
 	if (why) {
 		log_debug("%s is passed over: %s", printable(path), why);
 		return EXIT_FINE;
 	}
-	look_at(path);
-	return complete(policy);
+	new = look_at(path);
+	if (active_holder(d->dev, set) || (r->activate == ACTIVATE_NONE && !new))
+		return EXIT_FINE;
+	n = sets_of(path, d->dev, &r->policy, &sets);
+	lock = n > 0 ? decisions_lock(r->policy.timeout) : -1;
+	if (lock >= 0) {
+		status = complete(r, sets, n, new);
+		close(lock);
+	} else if (n) {
+		status = EXIT_FAILED | EXIT_UNDONE;
+	}
+	free(sets);
+	return status;
+}
+
+static int parse_options(struct request *r, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
+		if (c != 'a') {
+			common_option(c, argv, usage);
+			continue;
+		}
+		for (r->activate = 0; r->activate < ACTIVATE_KINDS; r->activate++) {
+			if (!strcmp(optarg, activate_text[r->activate]))
+				break;
+		}
+		if (r->activate == ACTIVATE_KINDS)
+			return usage_error(argv, "'%s' is none of all, sure and none",
+					   printable(optarg));
+	}
+	if (optind + 1 != argc)
+		return usage_error(argv, "name exactly one device");
+	return 0;
 }
 
 int cmd_incremental(int argc, char **argv)
 {
-	struct policy policy;
+	struct request r = {.activate = ACTIVATE_ALL};
 	struct device d;
-	int status, err, c;
+	int status = parse_options(&r, argc, argv), err;
+	char *path = argv[optind];
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1)
-		common_option(c, argv, usage);
-	if (optind + 1 != argc)
-		return usage_error(argv, "name exactly one device");
-
-	policy_read(&policy, in_initramfs());
-	err = device_read(&d, argv[optind]);
-	if (!policy.enabled) {
+	if (status)
+		return status;
+	policy_read(&r.policy, in_initramfs());
+	if (r.policy.debug)
+		log_verbosity = 1;
+	err = device_read(&d, path);
+	if (!r.policy.enabled) {
 		status = EXIT_FINE;
 	} else if (err == -ENOENT) {
-		status = departed(argv[optind]);
+		status = departed(path);
 	} else if (err || d.is_file) {
-		device_complain(argv[optind], err ? err : -ENOTBLK);
+		device_complain(path, err ? err : -ENOTBLK);
 		status = EXIT_FAILED;
 	} else {
-		status = arrived(&policy, &d, argv[optind]);
+		status = arrived(&r, &d, path);
 	}
-	policy_free(&policy);
+	policy_free(&r.policy);
 	return status;
 }

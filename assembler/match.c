@@ -327,6 +327,7 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 {
 	const struct named_set *set = policy_find(in->policy, d->uuid);
 	const struct active_set *active = find_active(in, d->uuid);
+	struct evidence spare;
 
 	if (active) {
 		decide_on_active(in, d, active);
@@ -335,6 +336,8 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !spare_is_itself(d) ||
 	    !find_main(in, d, set))
 		return;
+	compare_spare(d->spare, &spare);
+	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);
 	if (*d->main->in_use)
 		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),
 		       printable(d->main->in_use));

@@ -56,6 +56,7 @@ struct decision {
 	const struct found_spare *replaced; /* by .spare, which is incoming; or NULL */
 	const struct device *main; /* or NULL */
 	struct evidence evidence; /* for main */
+	bool strong; /* to be activated, and the hardware vouches for main and spare */
 	char reason[512]; /* one sentence, printable */
 };
 

@@ -4,40 +4,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "activate.h"
 #include "active.h"
 #include "command.h"
 #include "log.h"
+#include "partitions.h"
+#include "task.h"
 
-static const char usage[] = "NAME | --all\n"
+static const char usage[] = "NAME | --all [--unused]\n"
 			    "Deactivate one set, or all of them.\n\n"
-			    "  --all   every active set\n";
+			    "  --all      every active set\n"
+			    "  --unused   leave those that are in use, as the root at shutdown\n";
 
 static const struct option options[] = {
 	{"all", no_argument, NULL, 'a'},
+	{"unused", no_argument, NULL, 'u'},
 	COMMON_LONG_OPTIONS,
 };
 
-static int stop_one(const char *name)
+static int complain(const char *name, int err, bool unused)
 {
-	int err = activate_remove(name);
-
-	switch (err) {
-	case 0:
-		log_info("%s is stopped", printable(name));
+	if (err == -EBUSY && unused) {
+		log_debug("%s is in use", printable(name));
 		return EXIT_FINE;
-	case -EBUSY:
+	}
+	if (err == -EBUSY)
 		log_error("%s is in use; unmount it, or stop what is built on it, first ('lsblk' "
 			  "shows it)",
 			  printable(name));
-		return EXIT_FAILED;
-	default:
+	else
 		log_error("cannot stop %s: %s", printable(name), strerror(-err));
-		return EXIT_FAILED;
-	}
+	return EXIT_FAILED;
 }
 
-static int stop_all(void)
+static int stop_one(const struct active_set *set, bool unused)
+{
+	char part[DMR_NAME_SIZE + 16];
+	int parts = partitions_unmap(set, part, sizeof(part)), err;
+
+	if (parts < 0)
+		return complain(part, parts, unused);
+	err = task_unmap(set->name);
+	if (err) {
+		partitions_map(set);
+		return complain(set->name, err, unused);
+	}
+	if (parts)
+		partitions_return(set->main);
+	log_info("%s is stopped", printable(set->name));
+	return EXIT_FINE;
+}
+
+static int stop_all(bool unused)
 {
 	struct active_set *sets;
 	int n = active_list_or_complain(&sets), status = EXIT_FINE;
@@ -45,7 +62,7 @@ static int stop_all(void)
 	if (n < 0)
 		return EXIT_FAILED;
 	for (int i = 0; i < n; i++)
-		status |= stop_one(sets[i].name);
+		status |= stop_one(&sets[i], unused);
 	free(sets);
 	return status;
 }
@@ -55,21 +72,23 @@ static int stop_named(const char *name)
 	struct active_set set;
 	int status = active_find(name, &set);
 
-	return status ? status : stop_one(name);
+	return status ? status : stop_one(&set, false);
 }
 
 int cmd_stop(int argc, char **argv)
 {
-	bool all = false;
+	bool all = false, unused = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'a')
 			all = true;
+		else if (c == 'u')
+			unused = true;
 		else
 			common_option(c, argv, usage);
 	}
-	if (all ? optind != argc : optind + 1 != argc)
+	if (all ? optind != argc : optind + 1 != argc || unused)
 		return usage_error(argv, "name one set, or --all");
-	return all ? stop_all() : stop_named(argv[optind]);
+	return all ? stop_all(unused) : stop_named(argv[optind]);
 }

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "sysfs.h"
 
 static void attribute_path(dev_t dev, const char *attribute, char *path, size_t size)
@@ -131,6 +132,26 @@ int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max)
 	}
 	closedir(dir);
 	return n;
+}
+
+int sysfs_partitions(dev_t disk, dev_t *list, int max)
+{
+	int n = sysfs_related(disk, ".", list, max), kept = 0;
+
+	/* not all that has a number there is a partition */
+	for (int i = 0; i < n; i++) {
+		if (sysfs_number(list[i], "partition", 0))
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
+void sysfs_announce(dev_t dev)
+{
+	char path[PATH_MAX];
+
+	attribute_path(dev, "uevent", path, sizeof(path));
+	log_write(path, 0, "change");
 }
 
 bool sysfs_scsi_serial(dev_t disk, char *text, size_t size)

@@ -35,6 +35,12 @@ bool sysfs_on_usb(dev_t dev);
  */
 int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max);
 
+/* The same of the partitions of disk @disk that the kernel has. */
+int sysfs_partitions(dev_t disk, dev_t *list, int max);
+
+/* Have udev look at @dev again, as if it had changed. */
+void sysfs_announce(dev_t dev);
+
 /* The unit serial number of a SCSI disk, which the kernel only gives as a raw page. */
 bool sysfs_scsi_serial(dev_t disk, char *text, size_t size);
 

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "task.h"
+
+#define NODE_WAIT 10 /* seconds that udev is given to make a device node */
 
 /* libdevmapper's own words are details for us: what they mean is said by whoever asked. */
 static void dm_log(int level, const char *file, int line, int dm_errno, const char *format, ...)
@@ -56,6 +62,66 @@ int task_run(struct dm_task *task)
 		return 0;
 	err = dm_task_get_errno(task);
 	return err ? -err : -EIO;
+}
+
+static bool node_is(const char *path, dev_t dev)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode) && st.st_rdev == dev;
+}
+
+/*
+ * Where udev runs, /dev/mapper/NAME is its to make, and a node made here would stand in its way.
+ * The wait has an end: a udevd that hangs or is about to be replaced must not hold the boot.
+ */
+static void wait_for_node(const char *name, dev_t dev)
+{
+	struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	char path[160];
+
+	snprintf(path, sizeof(path), "/dev/mapper/%s", name);
+	if (!access("/run/udev/control", F_OK)) {
+		for (int i = 0; i < NODE_WAIT * 50 && !node_is(path, dev); i++)
+			nanosleep(&pause, NULL);
+	}
+	/* a node that is right is left alone */
+	dm_task_update_nodes();
+}
+
+int task_map(const struct mapping *m)
+{
+	struct dm_task *task = task_new(DM_DEVICE_CREATE, m->name);
+	struct dm_info info;
+	int err = -ENOMEM;
+
+	if (!task)
+		return err;
+	log_debug("table for %s: 0 %" PRIu64 " %s %s", m->name, m->length, m->target, m->params);
+	if (dm_task_set_uuid(task, m->uuid) &&
+	    dm_task_add_target(task, 0, m->length, m->target, m->params) &&
+	    (!m->read_only || dm_task_set_ro(task)))
+		err = task_run(task);
+	if (!err && dm_task_get_info(task, &info))
+		wait_for_node(m->name, makedev(info.major, info.minor));
+	dm_task_destroy(task);
+	return err;
+}
+
+int task_unmap(const char *name)
+{
+	struct dm_task *task = task_new(DM_DEVICE_REMOVE, name);
+	int err = -ENOMEM;
+
+	if (!task)
+		return err;
+	/* udev may be looking at the device just now */
+	if (dm_task_retry_remove(task))
+		err = task_run(task);
+	dm_task_destroy(task);
+	if (!err)
+		dm_task_update_nodes();
+	return err;
 }
 
 char *task_params(const char *name, int type)

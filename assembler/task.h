@@ -21,6 +21,23 @@ struct dm_task *task_new(int type, const char *name);
 /* Returns 0 or a negative errno. */
 int task_run(struct dm_task *task);
 
+/* A DM device to be: one target of @length sectors. */
+struct mapping {
+	const char *name, *uuid;
+	const char *target, *params;
+	uint64_t length;
+	bool read_only;
+};
+
+/*
+ * Make a DM device and wait until /dev/mapper/NAME is there. Returns 0 or a negative errno; -EBUSY
+ * if a device of this name or UUID exists.
+ */
+int task_map(const struct mapping *m);
+
+/* Remove a DM device. Returns 0 or a negative errno; -EBUSY if it is open. */
+int task_unmap(const char *name);
+
 /*
  * The parameters of the only target of @name, for DM_DEVICE_STATUS or DM_DEVICE_TABLE; to be freed.
  * NULL if that is not one of ours, or does not answer.

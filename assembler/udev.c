@@ -4,6 +4,7 @@
  * a device wrongly taken for a member is a system that doesn't boot.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -11,9 +12,8 @@
 #include "active.h"
 #include "command.h"
 #include "copies.h"
-#include "device.h"
+#include "decisions.h"
 #include "log.h"
-#include "policy.h"
 #include "probe.h"
 #include "sysfs.h"
 
@@ -80,20 +80,31 @@ static bool is_main(struct device *d, uuid_t set)
 	return found;
 }
 
-/* A device that an active set holds is its spare or its main, whatever the config says. */
-static bool is_held(const struct device *d, uuid_t set)
+/* Or by a spare that is there, with which it would be activated. */
+static bool is_awaited(const struct device *d, uuid_t set)
 {
-	dev_t holder[16];
-	int n = sysfs_related(d->dev, "holders", holder, 16);
-	char uuid[DEVICE_TEXT];
+	char path[sizeof(d->path)];
+	struct decision *decisions;
+	struct inventory inv;
+	struct policy policy;
+	bool found = false;
+	int n;
 
-	for (int i = 0; i < n; i++) {
-		if (sysfs_text(holder[i], "dm/uuid", uuid, sizeof(uuid)) &&
-		    !strncmp(uuid, UUID_PREFIX, strlen(UUID_PREFIX)) &&
-		    !uuid_parse(uuid + strlen(UUID_PREFIX), set))
-			return true;
+	strcpy(path, d->path);
+	policy_read(&policy, in_initramfs());
+	n = policy.enabled ? decisions_preview(&inv, &policy, path, &decisions) : 0;
+	for (int i = 0; i < n && !found; i++) {
+		if (decisions[i].kind != DECIDE_ACTIVATE || decisions[i].main->dev != d->dev)
+			continue;
+		uuid_copy(set, decisions[i].uuid);
+		found = true;
 	}
-	return false;
+	if (policy.enabled) {
+		free(decisions);
+		inventory_free(&inv);
+	}
+	policy_free(&policy);
+	return found;
 }
 
 /* The set's own device stands for its main, also in links by PARTUUID, which no table on it tells. */
@@ -115,21 +126,51 @@ static void print_main_partuuid(const struct device *d)
 	}
 }
 
-static void print_member(struct device *d)
+/* A device that an active set holds is its spare or its main, whatever the config says. */
+static bool print_if_held(const struct device *d)
+{
+	uuid_t set, ignored;
+
+	if (!active_holder(d->dev, set))
+		return false;
+	print_properties(is_spare(d, ignored) ? "spare" : "main", set);
+	return true;
+}
+
+/* A bare main that is in use is left alone, as is a file system where a spare once was: the system runs from it. */
+static bool print_if_spare(const struct device *d)
 {
 	uuid_t set;
 
-	if (is_held(d, set)) {
-		print_properties(is_spare(d, set) ? "spare" : "main", set);
+	if (device_mounted(d) || !is_spare(d, set))
+		return false;
+	print_properties("spare", set);
+	return true;
+}
+
+static bool print_if_main(struct device *d)
+{
+	uuid_t set;
+
+	if (device_mounted(d) || !(is_main(d, set) || is_awaited(d, set)))
+		return false;
+	print_properties("main", set);
+	return true;
+}
+
+/* What is on a partition of a main is reached by way of the set, too. */
+static void print_member(struct device *d)
+{
+	struct device disk;
+	char path[64];
+	bool part = d->part_number && sysfs_node(d->disk, path, sizeof(path)) &&
+		    !device_read(&disk, path);
+
+	if (print_if_held(d) || (part && print_if_held(&disk)) || print_if_spare(d) ||
+	    print_if_main(d))
 		return;
-	}
-	/* a bare main, or a file system where a spare once was: without it the system doesn't run */
-	if (device_mounted(d))
-		return;
-	if (is_spare(d, set))
-		print_properties("spare", set);
-	else if (is_main(d, set))
-		print_properties("main", set);
+	if (part)
+		print_if_main(&disk);
 }
 
 int cmd_udev(int argc, char **argv)
@@ -146,7 +187,6 @@ int cmd_udev(int argc, char **argv)
 		return EXIT_FINE;
 	if (!strncmp(device.dm_uuid, UUID_PREFIX, strlen(UUID_PREFIX)))
 		print_main_partuuid(&device);
-	else
-		print_member(&device);
+	print_member(&device);
 	return EXIT_FINE;
 }

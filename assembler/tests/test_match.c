@@ -40,6 +40,12 @@ struct situation {
 	const char *wanted; /* by the user, by name or as "A" */
 	const char *active; /* "SET MAIN SPARE" */
 	unsigned int threshold;
+	/* whether the hardware vouches for the first one decided on */
+	enum sure {
+		EITHER_WAY,
+		SURE,
+		UNSURE,
+	} sure;
 	const char *decided; /* "SET: DECISION [MAIN]; ..." */
 	const char *because; /* a part of one of the reasons */
 };
@@ -293,6 +299,27 @@ static const struct situation who_may[] = {
 	{"two sets of one name, one of them renamed", .now = "sda wwid=w\nsdb wwid=x\nsdx spare=A\n"
 	 "sdy spare=B\n", .config = "auto yes\nset B name=other",
 	 .decided = "A: activate sda; B: activate sdb"},
+};
+
+static const struct situation before_all_devices_are_seen[] = {
+	{"main and spare themselves", .now = "sda wwid=w\n" SPARE, .sure = SURE,
+	 .decided = "A: activate sda"},
+	{"a new file system on the main", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=w fsuuid=g\n" SPARE, .sure = SURE, .decided = "A: activate sda"},
+	{"a PARTUUID, which a copy of the main has, too", .was = "part=1 partuuid=p",
+	 .now = "vda1 part=1 partuuid=p\n" SPARE, .sure = UNSURE,
+	 .decided = "A: activate vda1"},
+	{"nothing tells the spare from a copy", .now = "sda wwid=w\nsdy spare=A serial=\n", .sure = UNSURE,
+	 .decided = "A: activate sda"},
+	{"a copy of the main, and named", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A", .sure = UNSURE,
+	 .decided = "A: activate sda"},
+	{"a copy of the spare, and named", .now = "sda wwid=w\nsdy spare=A was=s1 serial=s2\n",
+	 .config = "set A", .sure = UNSURE, .decided = "A: activate sda"},
+	{"a main that has grown", .now = "sda wwid=w size=200000\n" SPARE, .sure = SURE,
+	 .decided = "A: activate sda"},
+	{"the hardware vouches, but it is in use", .now = "sda wwid=w busy=mounted\n" SPARE,
+	 .decided = "A: skip"},
 };
 
 /* clang-format on */
@@ -554,6 +581,8 @@ static void check_situation(const struct situation *row)
 	if (strcmp(what, row->decided) || (row->because && !strstr(why, row->because)))
 		fail_msg("%s: %s%s\n  expected: %s (%s)", row->what, what, why, row->decided,
 			 row->because ? row->because : "");
+	if (row->sure && decisions->strong != (row->sure == SURE))
+		fail_msg("%s: taken for %s", row->what, decisions->strong ? "sure" : "unsure");
 	free(decisions);
 	policy_free(&m.policy);
 }
@@ -570,6 +599,7 @@ DEFINE_TEST(recognising_the_main)
 DEFINE_TEST(clones_and_neighbours)
 DEFINE_TEST(spares)
 DEFINE_TEST(who_may)
+DEFINE_TEST(before_all_devices_are_seen)
 
 int main(void)
 {
@@ -578,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_clones_and_neighbours),
 		cmocka_unit_test(test_spares),
 		cmocka_unit_test(test_who_may),
+		cmocka_unit_test(test_before_all_devices_are_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <blkid/blkid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/blkpg.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "partitions.h"
+#include "sysfs.h"
+#include "task.h"
+
+#define MAX_PARTS  256
+#define DROP_TRIES 40 /* of 50 ms: udev may be looking at a partition just now */
+
+/* As kpartx has it, so that others know such a device, too. */
+#define PART_UUID "part%d-" UUID_PREFIX "%s"
+
+/* The number of the set's partition that DM device @dev is; 0 if it is none. */
+static int part_of(dev_t dev, const struct active_set *set)
+{
+	char text[128], uuid[UUID_STR_LEN], expected[128];
+	int number;
+
+	uuid_unparse_lower(set->uuid, uuid);
+	if (!sysfs_text(dev, "dm/uuid", text, sizeof(text)) ||
+	    sscanf(text, "part%d-", &number) != 1)
+		return 0;
+	snprintf(expected, sizeof(expected), PART_UUID, number, uuid);
+	return strcmp(text, expected) ? 0 : number;
+}
+
+static bool is_mapped(const struct active_set *set, int number)
+{
+	dev_t holder[MAX_PARTS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS);
+
+	for (int i = 0; i < n; i++) {
+		if (part_of(holder[i], set) == number)
+			return true;
+	}
+	return false;
+}
+
+static int map_one(const struct active_set *set, int number, uint64_t start, uint64_t sectors)
+{
+	char name[DMR_NAME_SIZE + 16], uuid[128], text[UUID_STR_LEN], params[64];
+	const struct mapping m = {
+		.name = name,
+		.uuid = uuid,
+		.target = "linear",
+		.params = params,
+		.length = sectors,
+		.read_only = sysfs_number(set->dev, "ro", 0),
+	};
+	int err;
+
+	if (is_mapped(set, number))
+		return 0;
+	uuid_unparse_lower(set->uuid, text);
+	snprintf(name, sizeof(name), "%s-part%d", set->name, number);
+	snprintf(uuid, sizeof(uuid), PART_UUID, number, text);
+	snprintf(params, sizeof(params), "%u:%u %" PRIu64, major(set->dev), minor(set->dev), start);
+	err = task_map(&m);
+	if (err)
+		log_error("%s: partition %d cannot be mapped: %s", set->name, number,
+			  strerror(-err));
+	return err;
+}
+
+/* The table is read as the set shows it: some of it may have moved. */
+static int map_all(const struct active_set *set)
+{
+	char node[64];
+	blkid_probe pr = sysfs_node(set->dev, node, sizeof(node))
+				 ? blkid_new_probe_from_filename(node)
+				 : NULL;
+	blkid_partlist list = pr ? blkid_probe_get_partitions(pr) : NULL;
+	int n = list ? blkid_partlist_numof_partitions(list) : 0, status = 0;
+
+	for (int i = 0; i < n; i++) {
+		blkid_partition part = blkid_partlist_get_partition(list, i);
+		int err = 0;
+
+		/* a container of others */
+		if (!blkid_partition_is_extended(part))
+			err = map_one(set, blkid_partition_get_partno(part),
+				      blkid_partition_get_start(part),
+				      blkid_partition_get_size(part));
+		status = status ? status : err;
+	}
+	blkid_free_probe(pr);
+	return status;
+}
+
+/* Partitions are looked for on whole disks, and on what can have them, only. */
+static bool has_partitions(dev_t main)
+{
+	return !sysfs_number(main, "partition", 0) && sysfs_number(main, "ext_range", 1) > 1;
+}
+
+static int open_node(dev_t dev)
+{
+	char node[64];
+
+	return sysfs_node(dev, node, sizeof(node)) ? open(node, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+/* One that cannot be dropped stays, and is busy: the disk it is on is held by the set. */
+static void drop_one(int disk, dev_t part)
+{
+	struct blkpg_partition p = {.pno = sysfs_number(part, "partition", 0)};
+	struct blkpg_ioctl_arg arg = {.op = BLKPG_DEL_PARTITION, .datalen = sizeof(p), .data = &p};
+	const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+
+	for (int i = 0; ioctl(disk, BLKPG, &arg) && errno == EBUSY && i < DROP_TRIES; i++)
+		nanosleep(&pause, NULL);
+}
+
+static void drop_all(dev_t main)
+{
+	dev_t part[MAX_PARTS];
+	int n = sysfs_partitions(main, part, MAX_PARTS);
+	int disk = n ? open_node(main) : -1;
+
+	for (int i = 0; disk >= 0 && i < n; i++)
+		drop_one(disk, part[i]);
+	if (disk >= 0)
+		close(disk);
+}
+
+int partitions_map(const struct active_set *set)
+{
+	if (!has_partitions(set->main))
+		return 0;
+	drop_all(set->main);
+	return map_all(set);
+}
+
+int partitions_unmap(const struct active_set *set, char *name, size_t size)
+{
+	dev_t holder[MAX_PARTS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS), count = 0, err;
+
+	for (int i = 0; i < n; i++) {
+		if (!part_of(holder[i], set) || !sysfs_text(holder[i], "dm/name", name, size))
+			continue;
+		err = task_unmap(name);
+		if (err) {
+			map_all(set);
+			return err;
+		}
+		count++;
+	}
+	return count;
+}
+
+void partitions_return(dev_t main)
+{
+	int disk = open_node(main);
+
+	if (disk < 0)
+		return;
+	ioctl(disk, BLKRRPART);
+	close(disk);
+}
