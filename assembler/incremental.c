@@ -182,7 +182,9 @@ static int arrived(const struct request *r, const struct device *d, char *path)
 	n = sets_of(path, d->dev, &r->policy, &sets);
 	lock = n > 0 ? decisions_lock(r->policy.timeout) : -1;
 	if (lock >= 0) {
-		status = complete(r, sets, n, new);
+		/* others may have been told of the set's other member */
+		if (!active_holder(d->dev, set))
+			status = complete(r, sets, n, new);
 		close(lock);
 	} else if (n) {
 		status = EXIT_FAILED | EXIT_UNDONE;

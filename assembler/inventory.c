@@ -126,12 +126,25 @@ static void take_answer(struct inventory *inv, struct device *d, const struct an
 	inv->spare_count++;
 }
 
+/* Is it a spare, or large enough to be the main of one? Of the others nobody asks what they are. */
+static bool is_of_interest(const struct inventory *inv, const struct device *d)
+{
+	for (size_t i = 0; i < inv->spare_count; i++) {
+		const struct found_spare *s = &inv->spares[i];
+
+		if (s->device == d || (s->super && d->sectors >= le64_to_cpu(s->super->length)))
+			return true;
+	}
+	return false;
+}
+
 static void find_out(size_t item, void *result, const void *context)
 {
+	const struct inventory *inv = context;
 	struct device *d = result;
 
-	*d = ((const struct inventory *)context)->devices[item];
-	if (!*d->in_use)
+	*d = inv->devices[item];
+	if (!*d->in_use && is_of_interest(inv, &inv->devices[item]))
 		device_probe(d, false);
 }
 

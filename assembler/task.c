@@ -89,9 +89,24 @@ static void wait_for_node(const char *name, dev_t dev)
 	dm_task_update_nodes();
 }
 
+/* udev has only so many workers. If all of them were to wait for what another one makes, none would. */
+static bool in_udev_worker(void)
+{
+	return getenv("SEQNUM") && getenv("DEVPATH");
+}
+
+/* libdevmapper makes the node at the latest when the program ends, unless it is told that udev will. */
+static bool leave_node_to_udev(struct dm_task *task)
+{
+	uint32_t none;
+
+	return dm_task_set_cookie(task, &none, DM_UDEV_DISABLE_LIBRARY_FALLBACK);
+}
+
 int task_map(const struct mapping *m)
 {
 	struct dm_task *task = task_new(DM_DEVICE_CREATE, m->name);
+	bool wait = !in_udev_worker();
 	struct dm_info info;
 	int err = -ENOMEM;
 
@@ -100,9 +115,9 @@ int task_map(const struct mapping *m)
 	log_debug("table for %s: 0 %" PRIu64 " %s %s", m->name, m->length, m->target, m->params);
 	if (dm_task_set_uuid(task, m->uuid) &&
 	    dm_task_add_target(task, 0, m->length, m->target, m->params) &&
-	    (!m->read_only || dm_task_set_ro(task)))
+	    (!m->read_only || dm_task_set_ro(task)) && (wait || leave_node_to_udev(task)))
 		err = task_run(task);
-	if (!err && dm_task_get_info(task, &info))
+	if (!err && wait && dm_task_get_info(task, &info))
 		wait_for_node(m->name, makedev(info.major, info.minor));
 	dm_task_destroy(task);
 	return err;

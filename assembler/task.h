@@ -30,7 +30,7 @@ struct mapping {
 };
 
 /*
- * Make a DM device and wait until /dev/mapper/NAME is there. Returns 0 or a negative errno; -EBUSY
+ * Make a DM device and wait until /dev/mapper/NAME is there, unless udev runs us, which makes that. Returns 0 or a negative errno; -EBUSY
  * if a device of this name or UUID exists.
  */
 int task_map(const struct mapping *m);

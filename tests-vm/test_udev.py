@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A system with udev that disks are plugged into and taken away from, and what udev's links lead to."""
+
+import json
+from random import Random
+
+import pytest
+
+from harness.disk import Disk
+from harness.machine import Machine
+from harness.root import boot_lane, dracut, root_image
+
+UUID = "5c0ffee0-0000-4000-8000-0000000000aa"
+BY_UUID = f"/dev/disk/by-uuid/{UUID}"
+RECORD = "/run/udev-links"
+
+# As the last of all rules: which links each device was given, event for event.
+RECORDER = (f"""SUBSYSTEM=="block", ACTION!="remove", RUN+="/bin/sh -c 'echo $name $links >> {RECORD}'"\n""")
+
+
+@pytest.fixture(scope="module")
+def system(root_tree):
+    """A running Debian, of which udevd is all that was started; dm-remap is in the real root only."""
+    initrd = dracut(root_tree, systemd=False)
+    with Disk.copy_of(root_image(root_tree)) as root, \
+            Machine(boot_lane(root_tree, initrd), [root]) as vm:
+        vm.boot()
+        vm.put("/run/udev/rules.d/99-record.rules", RECORDER)
+        vm.run("/usr/lib/systemd/systemd-udevd --daemon; udevadm trigger --action=add -s block --settle")
+        yield vm
+
+
+@pytest.fixture
+def vm(system):
+    """The same without any set, and as it is when the boot is over."""
+    system.run(f"rm -rf /run/dm-remap {RECORD} /etc/dm-remap.conf; mkdir -p /run/dm-remap/settled")
+    before = list(system.disks)
+    yield system
+    system.run("udevadm settle; dmremap stop --all; udevadm settle")
+    unplug(system, *(disk for disk in system.disks if disk not in before and plugged(system, disk)))
+
+
+def plugged(vm, disk):
+    return any(f"dev-{disk.node}" in device.get("qdev", "").split("/")
+               for device in vm.qmp.execute("query-block"))
+
+
+def plug(vm, *disks):
+    for disk in disks:
+        vm.plug(disk)
+    for disk in disks:
+        vm.device_of(disk)
+    vm.run("udevadm settle")
+
+
+def unplug(vm, *disks):
+    """Where the disks were that are gone when this returns."""
+    devs = [vm.device_of(disk) for disk in disks]
+    for disk, dev in zip(disks, devs):
+        vm.unplug(disk)
+        # not the next before this one is gone: the bus would lose the news of one of them
+        vm.wait_for(f"test ! -e {dev} && echo gone")
+    vm.run("udevadm settle")
+    return devs
+
+
+def active(vm):
+    return {found["name"]: found for found in json.loads(vm.run("dmremap status --json"))["sets"]}
+
+
+def leads_to(vm, link):
+    return vm.run(f"readlink -f {link} || true").strip()
+
+
+def made(vm, main, spare, name="home", filesystem=True):
+    """A set, of which nothing is plugged in. Nobody has named it."""
+    plug(vm, main, spare)
+    if filesystem:
+        vm.run(f"mkfs.ext4 -q -U {UUID} {main.dev}")
+    uuid = vm.run(f"dmremap create {name} --main {main.dev} --spare {spare.dev}").strip()
+    unplug(vm, main, spare)
+    vm.run(f"rm -f {RECORD}")
+    return uuid
+
+
+@pytest.fixture
+def members(new_disk):
+    return new_disk("64M", serial="MAIN"), new_disk("16M", serial="SPARE")
+
+
+@pytest.mark.parametrize("first", ["main", "spare"])
+def test_the_last_member_activates_the_set(vm, members, first):
+    """And the links lead to it from then on; it cannot be mounted otherwise."""
+    main, spare = members
+    made(vm, main, spare)
+    one, other = (main, spare) if first == "main" else (spare, main)
+    plug(vm, one)
+    assert not active(vm)
+    plug(vm, other)
+    assert active(vm)["home"]["main"] == main.dev
+    node = leads_to(vm, "/dev/mapper/home")
+    assert leads_to(vm, BY_UUID) == node
+    links = vm.run(f"udevadm info -q symlink {main.dev} {spare.dev}")
+    assert "by-uuid" not in links and "by-id" in links
+    refused = vm.run(f"mount {main.dev} /mnt", check=False)
+    assert refused.status != 0 and "busy" in refused.stderr
+    vm.run(f"mount UUID={UUID} /mnt && findmnt -no SOURCE /mnt | grep -x /dev/mapper/home; umount /mnt")
+
+
+def test_a_configured_main_never_has_the_links(vm, members):
+    """Not for an instant: whoever waits for them would mount it."""
+    main, spare = members
+    uuid = made(vm, main, spare)
+    vm.put("/etc/dm-remap.conf", f"set {uuid} name=home main=serial:MAIN spare=serial:SPARE\n")
+    plug(vm, main)
+    plug(vm, spare)
+    assert list(active(vm)) == ["home"]
+    vm.run("udevadm trigger --settle")
+    with_link = {line.split()[0] for line in vm.run(f"cat {RECORD}").splitlines()
+                 if f"by-uuid/{UUID}" in line}
+    assert with_link == {leads_to(vm, "/dev/mapper/home")[5:]}
+
+
+def test_a_main_in_use_keeps_its_links(vm, members):
+    """A set that is made of what is mounted must not take it away from systemd."""
+    main, spare = members
+    plug(vm, main, spare)
+    vm.run(f"mkfs.ext4 -q -U {UUID} {main.dev}; mount {main.dev} /mnt")
+    vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+    vm.run("udevadm trigger --action=add --settle")
+    assert not active(vm)
+    assert leads_to(vm, BY_UUID) == main.dev
+    assert "SYSTEMD_READY" not in vm.run(f"udevadm info {main.dev}")
+    vm.run("umount /mnt")
+
+
+def test_a_set_that_was_stopped_stays_so_until_a_member_comes_anew(vm, members):
+    """Writing to a member, as repair does, has udev look at it again."""
+    main, spare = members
+    made(vm, main, spare)
+    plug(vm, main, spare)
+    vm.run(f"dmremap stop home; dd if=/dev/zero of={spare.dev} bs=4k count=1 conv=notrunc,fsync")
+    assert vm.run(f"udevadm settle; dmremap repair {spare.dev}", check=False).status == 1
+    vm.run("udevadm settle")
+    assert not active(vm)
+    unplug(vm, spare)
+    plug(vm, spare)
+    assert list(active(vm)) == ["home"]
+
+
+def test_before_the_boot_is_over_a_copy_does_not_win_by_being_first(vm, new_disk):
+    """By its PARTUUID alone it could be the main; the disk itself comes a moment later."""
+    main, copy = (new_disk("64M", "virtio", serial=serial) for serial in ("MAIN", "COPY"))
+    spare = new_disk("16M", serial="SPARE")
+    plug(vm, main, spare)
+    vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; udevadm settle")
+    uuid = vm.run(f"dmremap create home --main {main.dev}1 --spare {spare.dev}").strip()
+    partuuid = vm.run(f"lsblk -nro PARTUUID {main.dev}1").strip()
+    unplug(vm, main, spare)
+    copy.path.write_bytes(main.path.read_bytes())
+    vm.put("/etc/dm-remap.conf", f"set {uuid} main=partuuid:{partuuid}\n")
+    vm.run("rmdir /run/dm-remap/settled")
+    plug(vm, copy)
+    plug(vm, spare)
+    assert not active(vm)
+    plug(vm, main)
+    assert active(vm)["home"]["main"] == f"{main.dev}1"
+
+
+def test_members_that_go_and_come_back(vm, members):
+    """It is said when one is gone, and nothing is activated twice."""
+    main, spare = members
+    made(vm, main, spare)
+    plug(vm, main, spare)
+    for disk, role in ((spare, "spare"), (main, "main")):
+        (dev,) = unplug(vm, disk)
+        assert f"dmremap: home: its {role} {dev} is gone" in vm.run("dmesg")
+    plug(vm, main, spare)
+    assert len(active(vm)) == 1
+    vm.run("dmremap stop home; dmremap assemble home")
+    assert " rw ok " in vm.run("dmsetup status home")
+    assert active(vm)["home"]["main"] == main.dev
+
+
+def test_assemble_again_changes_nothing(vm, members):
+    main, spare = members
+    made(vm, main, spare)
+    plug(vm, main, spare)
+    state = f"dmsetup table; dmsetup info home; sha256sum {spare.dev}"
+    before = vm.run(state)
+    for _ in range(2):
+        done = json.loads(vm.run("dmremap assemble --all --json"))
+        assert [found["decision"] for found in done["decisions"]] == ["active"]
+    assert vm.run(state) == before
+    assert sum(entry["activated"] for entry in
+               json.loads(vm.run("dmremap log --json"))["decisions"]) == 1
+
+
+def test_partitions_of_a_whole_disk(vm, members):
+    """Its partitions are those of the set while it is active, and of the disk again when it is stopped."""
+    main, spare = members
+    plug(vm, main, spare)
+    vm.run(f"printf 'size=16M\\nsize=16M\\n' | sfdisk -q --label gpt {main.dev}; udevadm settle;"
+           f" mkfs.ext4 -q -U {UUID} {main.dev}2")
+    partuuid = vm.run(f"lsblk -nro PARTUUID {main.dev}2").strip()
+    uuid = vm.run(f"dmremap create disk --main {main.dev} --spare {spare.dev}").strip()
+    unplug(vm, main, spare)
+    vm.run(f"rm -f {RECORD}")
+    vm.put("/etc/dm-remap.conf", f"set {uuid} name=disk main=serial:MAIN spare=serial:SPARE\n")
+    plug(vm, main)
+    bare = main.dev
+    assert leads_to(vm, BY_UUID) == BY_UUID, "a bare partition must not have the link"
+    plug(vm, spare)
+    assert vm.run(f"ls {bare}2 2>/dev/null || true") == ""
+    part = leads_to(vm, "/dev/mapper/disk-part2")
+    assert leads_to(vm, BY_UUID) == leads_to(vm, f"/dev/disk/by-partuuid/{partuuid}") == part
+    assert vm.run(f"blockdev --getsz {part}") == "32768\n"
+
+    vm.run("mount /dev/mapper/disk-part2 /mnt")
+    refused = vm.run("dmremap stop disk", check=False)
+    assert refused.status == 8 and "disk-part2 is in use" in refused.stderr
+    assert vm.run("ls /dev/mapper").split() == ["control", "disk", "disk-part1", "disk-part2"]
+    vm.run("umount /mnt; dmremap stop disk; udevadm settle")
+    assert vm.run("ls /dev/mapper").split() == ["control"]
+    assert vm.run(f"blockdev --getsz {bare}2") == "32768\n"
+    assert not active(vm)
+    with_link = {line.split()[0] for line in vm.run(f"cat {RECORD}").splitlines()
+                 if f"by-uuid/{UUID}" in line}
+    assert with_link == {part[5:]}
+
+
+def test_a_storm_of_disks(vm, new_disk, seed):
+    """Thirty disks in any order, twenty of them members of ten sets, and udev told of each three times."""
+    random = Random(seed)
+    pairs = [(new_disk("8M", serial=f"MAIN{n}"), new_disk("2M", serial=f"SPARE{n}"))
+             for n in range(10)]
+    disks = [disk for pair in pairs for disk in pair] + \
+            [new_disk("8M", serial=f"OTHER{n}") for n in range(10)]
+    plug(vm, *disks)
+    for number, (main, spare) in enumerate(pairs):
+        vm.run(f"dmremap create set{number} --main {main.dev} --spare {spare.dev}")
+    unplug(vm, *disks)
+
+    random.shuffle(disks)
+    for number, disk in enumerate(disks):
+        vm.plug(disk)
+        if number in (len(disks) // 2, len(disks) - 1):
+            vm.run("udevadm trigger --action=add -s block")
+    vm.wait_for("test $(ls /sys/block | grep -c ^sd) = 31 && echo there")
+    vm.wait_for("udevadm settle -t 1 && echo settled", timeout=180)
+    found = {name: (one["main"], one["spare"]) for name, one in active(vm).items()}
+    assert found == {f"set{number}": (main.dev, spare.dev)
+                     for number, (main, spare) in enumerate(pairs)}
+    log = json.loads(vm.run("dmremap log --json"))["decisions"]
+    assert sum(entry["activated"] for entry in log) == len(pairs)
+    assert not [entry for entry in log if entry["decision"] in ("conflict", "damaged")]
