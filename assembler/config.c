@@ -12,10 +12,13 @@
 #include "sysfs.h"
 
 static const char usage[] =
-	"\n"
-	"Print lines for " POLICY_CONFIG " that name the active sets and their members.\n";
+	"[--check]\n"
+	"Print lines for " POLICY_CONFIG " that name the active sets and their members.\n\n"
+	"  --check   instead see if it names the main of each set that may be activated, so that\n"
+	"            none is taken for a disk like any other while devices are being found\n";
 
 static const struct option options[] = {
+	{"check", no_argument, NULL, 'c'},
 	COMMON_LONG_OPTIONS,
 };
 
@@ -49,16 +52,34 @@ static int print_set(const struct active_set *set)
 	return EXIT_UNDONE;
 }
 
-int cmd_config(int argc, char **argv)
+static int check(void)
+{
+	char uuid[UUID_STR_LEN];
+	struct policy policy;
+	int status = EXIT_FINE;
+
+	policy_read(&policy, in_initramfs());
+	if (policy_auto(&policy)) {
+		log_info("sets that " POLICY_CONFIG
+			 " does not name may be activated; 'dmremap config' prints lines for it");
+		status = EXIT_UNDONE;
+	}
+	for (size_t i = 0; i < policy.set_count; i++) {
+		if (policy.sets[i].main.count)
+			continue;
+		uuid_unparse_lower(policy.sets[i].uuid, uuid);
+		log_info(POLICY_CONFIG " does not say which device the main of %s is", uuid);
+		status = EXIT_UNDONE;
+	}
+	policy_free(&policy);
+	return status;
+}
+
+static int print_all(void)
 {
 	struct active_set *sets;
-	int status = EXIT_FINE, n, c;
+	int n = active_list_or_complain(&sets), status = EXIT_FINE;
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1)
-		common_option(c, argv, usage);
-	if (optind != argc)
-		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
-	n = active_list_or_complain(&sets);
 	if (n < 0)
 		return EXIT_FAILED;
 	for (int i = 0; i < n; i++)
@@ -67,4 +88,20 @@ int cmd_config(int argc, char **argv)
 		log_info("no set is active");
 	free(sets);
 	return status;
+}
+
+int cmd_config(int argc, char **argv)
+{
+	bool only_check = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
+		if (c == 'c')
+			only_check = true;
+		else
+			common_option(c, argv, usage);
+	}
+	if (optind != argc)
+		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
+	return only_check ? check() : print_all();
 }

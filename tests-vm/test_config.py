@@ -25,6 +25,16 @@ def test_the_config_that_is_printed_finds_the_sets_again(boot, new_disk):
         ("whole", "activate", disk.dev), ("part", "activate", part), ("other", "skip", None)}
 
 
+def test_a_config_is_checked_for_mains_that_it_does_not_name(boot):
+    """The boot service asks: only then does nothing have to wait for it."""
+    vm, uuid = boot(), "5c0ffee0-0000-4000-8000-0000000000aa"
+    for config, names_all in (("", False), ("auto no", True), (f"set {uuid}", False),
+                              (f"set {uuid} main=serial:MAIN", True),
+                              (f"set {uuid} main=serial:MAIN\\nauto yes", False)):
+        done = vm.run(f"printf '{config}\\n' > /etc/dm-remap.conf; dmremap config --check", check=False)
+        assert done.status == (0 if names_all else 4) and bool(done.stderr) != names_all
+
+
 def test_the_log_says_what_was_decided_and_why(boot, new_disk):
     main, spare = new_disk("64M", serial="MAIN"), new_disk("16M")
     vm = boot(main, spare)

@@ -22,4 +22,4 @@ def with_dm_remap(tree):
         "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap",
         "/usr/lib/systemd/system": source / "assembler/systemd",
         "/etc/systemd/system/sysinit.target.d/dm-remap.conf":
-            "[Unit]\nWants=dm-remap-boot.service dm-remap-stop.service\n"})
+            "[Unit]\nWants=dm-remap-boot.service dm-remap-boot-unnamed.service dm-remap-stop.service\n"})
