@@ -4,7 +4,7 @@
 import pytest
 
 from harness.machine import Machine
-from harness.root import boot_lane, dracut
+from harness.root import boot_lane, dracut, start_udev
 
 HOME = "5c0ffee0-0000-4000-8000-0000000000aa"
 SRV = "5c0ffee0-0000-4000-8000-0000000000bb"
@@ -24,8 +24,9 @@ def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root,
     boot = boot_lane(root_tree, dracut(root_tree, systemd=False))
     with Machine(boot, [root, *home, *srv]) as vm:
         vm.boot()
+        start_udev(vm)
         for name, uuid, (main, spare) in (("home", HOME, home), ("srv", SRV, srv)):
-            vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; mkfs.ext4 -q -U {uuid} {main.dev}1;"
+            vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; udevadm settle; mkfs.ext4 -q -U {uuid} {main.dev}1;"
                    f" dmremap create {name} --main {main.dev}1 --spare {spare.dev}")
         vm.put("/etc/fstab", FSTAB)
         if named:
@@ -36,6 +37,8 @@ def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root,
         srv[0].serial = "REPLACED"  # a copy of the main, as far as anybody can tell: it is named, but must not be rushed
     with Machine(boot_lane(root_tree, boot.initrd, lean=False), [root, *home, *srv]) as vm:
         vm.boot()
+        states = vm.run("systemctl show -P ActiveState dm-remap-boot dm-remap-boot-unnamed").split()
+        assert states == (["active", "inactive"] if named else ["inactive", "active"])
         assert vm.run("systemctl is-system-running --wait", timeout=240) == "running\n"
         for name in "home", "srv":
             assert vm.run(f"findmnt -no SOURCE /{name}") == f"/dev/mapper/{name}\n"

@@ -8,7 +8,7 @@ import pytest
 
 from harness.disk import Disk
 from harness.machine import Machine
-from harness.root import boot_lane, dracut, root_image
+from harness.root import boot_lane, dracut, root_image, start_udev
 
 UUID = "5c0ffee0-0000-4000-8000-0000000000aa"
 BY_UUID = f"/dev/disk/by-uuid/{UUID}"
@@ -26,7 +26,7 @@ def system(root_tree):
             Machine(boot_lane(root_tree, initrd), [root]) as vm:
         vm.boot()
         vm.put("/run/udev/rules.d/99-record.rules", RECORDER)
-        vm.run("/usr/lib/systemd/systemd-udevd --daemon; udevadm trigger --action=add -s block --settle")
+        start_udev(vm)
         yield vm
 
 
