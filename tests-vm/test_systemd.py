@@ -4,7 +4,8 @@
 import pytest
 
 from harness.machine import Machine
-from harness.root import boot_lane, dracut, start_udev
+from harness.root import boot_lane, dracut
+from harness.udev import start_udev
 
 HOME = "5c0ffee0-0000-4000-8000-0000000000aa"
 SRV = "5c0ffee0-0000-4000-8000-0000000000bb"
@@ -26,7 +27,8 @@ def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root,
         vm.boot()
         start_udev(vm)
         for name, uuid, (main, spare) in (("home", HOME, home), ("srv", SRV, srv)):
-            vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; udevadm settle; mkfs.ext4 -q -U {uuid} {main.dev}1;"
+            vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; udevadm settle;"
+                   f" mkfs.ext4 -q -U {uuid} {main.dev}1;"
                    f" dmremap create {name} --main {main.dev}1 --spare {spare.dev}")
         vm.put("/etc/fstab", FSTAB)
         if named:
@@ -34,7 +36,7 @@ def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root,
             vm.run("sed -i s/serial:OTHER,// /etc/dm-remap.conf")
         vm.shutdown()
     if named:
-        srv[0].serial = "REPLACED"  # a copy of the main, as far as anybody can tell: it is named, but must not be rushed
+        srv[0].serial = "REPLACED"  # a copy of the main, for all that anybody knows
     with Machine(boot_lane(root_tree, boot.initrd, lean=False), [root, *home, *srv]) as vm:
         vm.boot()
         states = vm.run("systemctl show -P ActiveState dm-remap-boot dm-remap-boot-unnamed").split()

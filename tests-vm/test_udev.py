@@ -8,14 +8,11 @@ import pytest
 
 from harness.disk import Disk
 from harness.machine import Machine
-from harness.root import boot_lane, dracut, root_image, start_udev
+from harness.root import boot_lane, dracut, root_image
+from harness.udev import RECORD, linked, start_udev
 
 UUID = "5c0ffee0-0000-4000-8000-0000000000aa"
 BY_UUID = f"/dev/disk/by-uuid/{UUID}"
-RECORD = "/run/udev-links"
-
-# As the last of all rules: which links each device was given, event for event.
-RECORDER = (f"""SUBSYSTEM=="block", ACTION!="remove", RUN+="/bin/sh -c 'echo $name $links >> {RECORD}'"\n""")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,6 @@ def system(root_tree):
     with Disk.copy_of(root_image(root_tree)) as root, \
             Machine(boot_lane(root_tree, initrd), [root]) as vm:
         vm.boot()
-        vm.put("/run/udev/rules.d/99-record.rules", RECORDER)
         start_udev(vm)
         yield vm
 
@@ -116,9 +112,7 @@ def test_a_configured_main_never_has_the_links(vm, members):
     plug(vm, spare)
     assert list(active(vm)) == ["home"]
     vm.run("udevadm trigger --settle")
-    with_link = {line.split()[0] for line in vm.run(f"cat {RECORD}").splitlines()
-                 if f"by-uuid/{UUID}" in line}
-    assert with_link == {leads_to(vm, "/dev/mapper/home")[5:]}
+    assert linked(vm, BY_UUID[5:]) == {leads_to(vm, "/dev/mapper/home")[5:]}
 
 
 def test_a_main_in_use_keeps_its_links(vm, members):
@@ -224,9 +218,7 @@ def test_partitions_of_a_whole_disk(vm, members):
     assert vm.run("ls /dev/mapper").split() == ["control"]
     assert vm.run(f"blockdev --getsz {bare}2") == "32768\n"
     assert not active(vm)
-    with_link = {line.split()[0] for line in vm.run(f"cat {RECORD}").splitlines()
-                 if f"by-uuid/{UUID}" in line}
-    assert with_link == {part[5:]}
+    assert linked(vm, BY_UUID[5:]) == {part[5:]}
 
 
 def test_a_storm_of_disks(vm, new_disk, seed):

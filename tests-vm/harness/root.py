@@ -100,8 +100,3 @@ def boot_lane(tree, initrd, root=f"PARTUUID={ROOT_PARTUUID}", lean=True):
     """The boot of a root image. Lean starts only the command agent, else all of systemd."""
     init = "init=/usr/sbin/lean-init" if lean else ""
     return Boot(tree.kernel, Path(initrd), f"root={root} rw {init}")
-
-
-def start_udev(vm):
-    """Has a lean root's block devices looked at by udev, from now on."""
-    vm.run("/usr/lib/systemd/systemd-udevd --daemon; udevadm trigger --action=add -s block --settle")
