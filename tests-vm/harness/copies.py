@@ -3,6 +3,8 @@
 
 from random import Random
 
+import xxhash
+
 from .assembler import examine
 
 BLOCK = 4096
@@ -64,6 +66,15 @@ class Copy:
 
     def write(self, data):
         self._disk.write_at(self.offset, data)
+
+    def edit(self, block, changes):
+        """Puts {offset: bytes} into one block, with a checksum that fits."""
+        at = self.offset + block * BLOCK
+        content = bytearray(self._disk.read_at(at, BLOCK))
+        for offset, data in changes.items():
+            content[offset:offset + len(data)] = data
+        content[-8:] = xxhash.xxh64(content[:-8]).intdigest().to_bytes(8, "little")
+        self._disk.write_at(at, bytes(content))
 
     def corrupt(self, how="zero", seed=0, block=None, before=None):
         """
