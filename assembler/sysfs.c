@@ -31,18 +31,17 @@ static ssize_t read_attribute(dev_t dev, const char *attribute, char *data, size
 	return n;
 }
 
-/* Copy @n bytes of @from without NULs and without white space at the ends. */
-static void copy_trimmed(char *to, size_t size, const char *from, size_t n)
+void sysfs_trim(char *text, size_t size, const char *data, size_t n)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < n && used < size - 1; i++) {
-		if (from[i] && (used || from[i] != ' '))
-			to[used++] = from[i];
+		if (data[i] && (used || data[i] != ' '))
+			text[used++] = data[i];
 	}
-	while (used && strchr(" \t\n", to[used - 1]))
+	while (used && strchr(" \t\n", text[used - 1]))
 		used--;
-	to[used] = '\0';
+	text[used] = '\0';
 }
 
 bool sysfs_text(dev_t dev, const char *attribute, char *text, size_t size)
@@ -53,7 +52,7 @@ bool sysfs_text(dev_t dev, const char *attribute, char *text, size_t size)
 	*text = '\0';
 	if (n < 0)
 		return false;
-	copy_trimmed(text, size, data, n);
+	sysfs_trim(text, size, data, n);
 	return true;
 }
 
@@ -154,17 +153,24 @@ void sysfs_announce(dev_t dev)
 	log_write(path, 0, "change");
 }
 
+bool sysfs_page_serial(const char *page, size_t n, char *text, size_t size)
+{
+	size_t length;
+
+	*text = '\0';
+	if (n < 4)
+		return false;
+	length = (unsigned char)page[2] << 8 | (unsigned char)page[3];
+	if (length > n - 4)
+		length = n - 4;
+	sysfs_trim(text, size, page + 4, length);
+	return *text;
+}
+
 bool sysfs_scsi_serial(dev_t disk, char *text, size_t size)
 {
 	char page[256];
 	ssize_t n = read_attribute(disk, "device/vpd_pg80", page, sizeof(page));
-	size_t length;
 
-	if (n < 4)
-		return false;
-	length = (unsigned char)page[2] << 8 | (unsigned char)page[3];
-	if (length > (size_t)n - 4)
-		length = n - 4;
-	copy_trimmed(text, size, page + 4, length);
-	return *text;
+	return sysfs_page_serial(page, n < 0 ? 0 : n, text, size);
 }

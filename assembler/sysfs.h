@@ -44,4 +44,8 @@ void sysfs_announce(dev_t dev);
 /* The unit serial number of a SCSI disk, which the kernel only gives as a raw page. */
 bool sysfs_scsi_serial(dev_t disk, char *text, size_t size);
 
+/* The pieces of these for @n bytes from anywhere: text without NULs and blanks around it, and a page 0x80. */
+void sysfs_trim(char *text, size_t size, const char *data, size_t n);
+bool sysfs_page_serial(const char *page, size_t n, char *text, size_t size);
+
 #endif

@@ -14,9 +14,11 @@ static const char *const kinds[] = {
 	[TAG_PATH] = "path:",
 };
 
-static bool unescape(char *to, const char *from)
+static bool unescape(char *to, size_t size, const char *from)
 {
-	for (; *from; from++, to++) {
+	for (const char *end = to + size - 1; *from; from++, to++) {
+		if (to == end)
+			return false;
 		if (*from != '\\') {
 			*to = *from;
 			continue;
@@ -40,13 +42,14 @@ static bool parse_tag(struct tag *tag, const char *text)
 	for (int kind = TAG_WWID; kind <= TAG_PATH; kind++) {
 		size_t n = strlen(kinds[kind]);
 
-		if (strncmp(text, kinds[kind], n) || !text[n] ||
-		    strlen(text + n) >= sizeof(tag->value))
+		if (strncmp(text, kinds[kind], n) || !text[n])
 			continue;
 		tag->kind = kind;
 		tag->dev = 0;
 		if (kind == TAG_WWID || kind == TAG_SERIAL)
-			return unescape(tag->value, text + n);
+			return unescape(tag->value, sizeof(tag->value), text + n);
+		if (strlen(text + n) >= sizeof(tag->value))
+			return false;
 		strcpy(tag->value, text + n);
 		if (kind == TAG_PATH && !stat(tag->value, &st) && S_ISBLK(st.st_mode))
 			tag->dev = st.st_rdev;

@@ -210,7 +210,7 @@ static void test_command_line_and_config(void **state)
 static bool matches(const char *tags, const struct device *d)
 {
 	struct policy p;
-	char config[256];
+	char config[TAGS_TEXT + 64];
 	bool yes;
 
 	policy_init(&p);
@@ -256,6 +256,7 @@ static void test_tags_written(void **state)
 		{{.path = "/dev/vda1", .part_number = 1, .partuuid = "p-01"}, "partuuid:p-01"},
 		{{.path = "/dev/vda"}, "path:/dev/vda"},
 	};
+	struct device odd = {.path = "/dev/sdx"};
 	char text[TAGS_TEXT];
 
 	(void)state;
@@ -266,6 +267,10 @@ static void test_tags_written(void **state)
 		for (size_t k = 0; k < sizeof(rows) / sizeof(*rows); k++)
 			assert_true(k == i || !matches(text, &rows[k].device));
 	}
+	/* four characters for one make it longer than any wwid is */
+	memset(odd.wwid, 0x80, sizeof(odd.wwid) - 1);
+	tags_write(&odd, text, sizeof(text));
+	assert_true(matches(text, &odd));
 	assert_false(matches("wwid:a\\x2", &rows[0].device));
 	assert_false(matches("wwid:a\\x00b", &rows[0].device));
 	assert_false(matches("wwid:a\\b", &rows[0].device));
