@@ -65,10 +65,11 @@ static int check(void)
 		status = EXIT_UNDONE;
 	}
 	for (size_t i = 0; i < policy.set_count; i++) {
-		if (policy.sets[i].main.count)
+		if (tags_hold_at_once(&policy.sets[i].main))
 			continue;
 		uuid_unparse_lower(policy.sets[i].uuid, uuid);
-		log_info(POLICY_CONFIG " does not say which device the main of %s is", uuid);
+		log_info(POLICY_CONFIG " does not name the main of %s by wwid, serial or partuuid",
+			 uuid);
 		status = EXIT_UNDONE;
 	}
 	policy_free(&policy);

@@ -53,6 +53,15 @@ int decisions_make(const struct inventory *inv, const struct policy *policy,
 	return n;
 }
 
+/* True if @path, once a spare, is still there and belongs to no set that is active: these are not to be read again. */
+static bool is_waiting(const char *path)
+{
+	struct stat st;
+	uuid_t set;
+
+	return !stat(path, &st) && !active_holder(st.st_rdev, set);
+}
+
 int decisions_preview(struct inventory *inv, const struct policy *policy, char *path,
 		      struct decision **decisions)
 {
@@ -64,7 +73,7 @@ int decisions_preview(struct inventory *inv, const struct policy *policy, char *
 	memset(inv, 0, sizeof(*inv));
 	*decisions = NULL;
 	for (int i = 0; paths && i < count; i++) {
-		if (strcmp(spares[i], path))
+		if (is_waiting(spares[i]) && strcmp(spares[i], path))
 			paths[n++] = spares[i];
 	}
 	/* without a spare there is no set */

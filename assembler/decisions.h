@@ -19,7 +19,8 @@ int decisions_make(const struct inventory *inv, const struct policy *policy,
 		   const char *const *wanted, size_t wanted_count, struct decision **decisions);
 
 /*
- * What would be decided if the spares that are remembered and the device @path were all that is there. Fills
+ * What would be decided if the device @path and the spares that are remembered and in no active set were all that is
+ * there. Fills
  * @inv, which the decisions point into: inventory_free() it in any case. Returns their number, or -1 with
  * the reason said.
  */

@@ -168,15 +168,19 @@ static bool swapped_on(dev_t dev)
 	return found;
 }
 
-/* Say in @text what the block device is used for by itself: "mounted on /" or "in use as swap". */
+/* Say in @text what the block device is used for by itself: "mounted on /", "in use as swap", "used by /dev/dm-0". */
 static bool used_directly(dev_t dev, char *text, size_t size)
 {
 	char where[64];
+	dev_t other;
 
 	if (mounted(dev, where, sizeof(where)))
 		snprintf(text, size, "mounted on %s", where);
 	else if (swapped_on(dev))
 		snprintf(text, size, "in use as swap");
+	else if (sysfs_related(dev, "holders", &other, 1) &&
+		 sysfs_node(other, where, sizeof(where)))
+		snprintf(text, size, "used by %s", where);
 	else
 		return false;
 	return true;
@@ -202,7 +206,7 @@ static bool used_directly_or_in_part(dev_t dev, char *text, size_t size)
 	return false;
 }
 
-bool device_mounted(const struct device *d)
+bool device_used(const struct device *d)
 {
 	char use[DEVICE_TEXT];
 
@@ -233,10 +237,6 @@ static void find_use(struct device *d, bool claim)
 	}
 	if (used_directly_or_in_part(d->dev, d->in_use, sizeof(d->in_use)))
 		return;
-	if (sysfs_related(d->dev, "holders", &other, 1) && sysfs_node(other, text, sizeof(text))) {
-		snprintf(d->in_use, sizeof(d->in_use), "used by %s", text);
-		return;
-	}
 	if (claim && !device_claimable(d))
 		snprintf(d->in_use, sizeof(d->in_use),
 			 "in use (mounted, swap, or part of another device)");

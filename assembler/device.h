@@ -52,8 +52,8 @@ void device_probe(struct device *d, bool claim);
  */
 bool device_claimable(const struct device *d);
 
-/* True if the device, or a partition of it, is mounted somewhere, or swap. */
-bool device_mounted(const struct device *d);
+/* True if the device, or a partition of it, is mounted somewhere, swap, or below another device. */
+bool device_used(const struct device *d);
 
 /*
  * True if @line of /proc/self/mountinfo says that @dev is mounted, and the place in @where. Some file

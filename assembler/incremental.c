@@ -75,7 +75,10 @@ static bool is_among(const struct decision *list, int n, const uint8_t *uuid)
 	return false;
 }
 
-/* The sets that @dev would be a member of if nothing but it and the spares were there. */
+/*
+ * The sets that @dev would be a member of if nothing but it and the spares were there. They are to be freed, and
+ * have lost what they point to: only which ones they are is left.
+ */
 static int sets_of(char *path, dev_t dev, const struct policy *policy, struct decision **sets)
 {
 	struct inventory inv;
@@ -93,12 +96,12 @@ static int act_on(struct decision *d, const struct request *r, bool new_spare)
 {
 	if (d->kind == DECIDE_ACTIVE || !d->spare)
 		return EXIT_FINE;
+	/* its main is to be masked, whether or not it can be activated */
+	if (new_spare && d->main)
+		sysfs_announce(d->main->dev);
 	if (r->activate == ACTIVATE_ALL ||
 	    (r->activate == ACTIVATE_SURE && d->kind == DECIDE_ACTIVATE && d->strong))
 		return decisions_carry_out(d, &r->policy, !r->policy.dry_run, NULL);
-	/* until it is activated its main is to be masked */
-	if (new_spare && d->kind == DECIDE_ACTIVATE)
-		sysfs_announce(d->main->dev);
 	return EXIT_FINE;
 }
 
@@ -164,7 +167,7 @@ static int departed(const char *path)
 	return EXIT_FINE;
 }
 
-static int arrived(const struct request *r, const struct device *d, char *path)
+static int arrived(const struct request *r, struct device *d)
 {
 	const char *why = device_passed_over(d);
 	struct decision *sets;
@@ -173,13 +176,13 @@ static int arrived(const struct request *r, const struct device *d, char *path)
 	bool new;
 
 	if (why) {
-		log_debug("%s is passed over: %s", printable(path), why);
+		log_debug("%s is passed over: %s", printable(d->path), why);
 		return EXIT_FINE;
 	}
-	new = look_at(path);
+	new = look_at(d->path);
 	if (active_holder(d->dev, set) || (r->activate == ACTIVATE_NONE && !new))
 		return EXIT_FINE;
-	n = sets_of(path, d->dev, &r->policy, &sets);
+	n = sets_of(d->path, d->dev, &r->policy, &sets);
 	lock = n > 0 ? decisions_lock(r->policy.timeout) : -1;
 	if (lock >= 0) {
 		/* others may have been told of the set's other member */
@@ -215,19 +218,31 @@ static int parse_options(struct request *r, int argc, char **argv)
 	return 0;
 }
 
+/* By the name that the kernel has for it, by which it will be known when it goes: @path may be a link. */
+static int read_device(struct device *d, const char *path)
+{
+	int err = device_read(d, path);
+	char node[64];
+
+	if (!err && !d->is_file && sysfs_node(d->dev, node, sizeof(node)))
+		err = device_read(d, node);
+	return err;
+}
+
 int cmd_incremental(int argc, char **argv)
 {
 	struct request r = {.activate = ACTIVATE_ALL};
+	const char *path;
 	struct device d;
 	int status = parse_options(&r, argc, argv), err;
-	char *path = argv[optind];
 
 	if (status)
 		return status;
+	path = argv[optind];
 	policy_read(&r.policy, in_initramfs());
 	if (r.policy.debug)
 		log_verbosity = 1;
-	err = device_read(&d, path);
+	err = read_device(&d, path);
 	if (!r.policy.enabled) {
 		status = EXIT_FINE;
 	} else if (err == -ENOENT) {
@@ -236,7 +251,7 @@ int cmd_incremental(int argc, char **argv)
 		device_complain(path, err ? err : -ENOTBLK);
 		status = EXIT_FAILED;
 	} else {
-		status = arrived(&r, &d, path);
+		status = arrived(&r, &d);
 	}
 	policy_free(&r.policy);
 	return status;

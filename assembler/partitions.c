@@ -18,8 +18,11 @@
 #include "sysfs.h"
 #include "task.h"
 
-#define MAX_PARTS  256
-#define DROP_TRIES 40 /* of 50 ms: udev may be looking at a partition just now */
+#define MAX_PARTS 256
+
+/* udev may be looking at a device just now. */
+#define TRIES 40
+static const struct timespec a_moment = {.tv_nsec = 50 * 1000 * 1000};
 
 /* As kpartx has it, so that others know such a device, too. */
 #define PART_UUID "part%d-" UUID_PREFIX "%s"
@@ -114,35 +117,58 @@ static int open_node(dev_t dev)
 	return sysfs_node(dev, node, sizeof(node)) ? open(node, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-/* One that cannot be dropped stays, and is busy: the disk it is on is held by the set. */
-static void drop_one(int disk, dev_t part)
+static void drop_one(int disk, int number)
 {
-	struct blkpg_partition p = {.pno = sysfs_number(part, "partition", 0)};
+	struct blkpg_partition p = {.pno = number};
 	struct blkpg_ioctl_arg arg = {.op = BLKPG_DEL_PARTITION, .datalen = sizeof(p), .data = &p};
-	const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
 
-	for (int i = 0; ioctl(disk, BLKPG, &arg) && errno == EBUSY && i < DROP_TRIES; i++)
-		nanosleep(&pause, NULL);
+	for (int i = 0; ioctl(disk, BLKPG, &arg) && errno == EBUSY && i < TRIES; i++)
+		nanosleep(&a_moment, NULL);
 }
 
-static void drop_all(dev_t main)
+/* What cannot be dropped stays, and is busy: the disk it is on is held by the set. */
+static void drop_mapped(const struct active_set *set)
 {
 	dev_t part[MAX_PARTS];
-	int n = sysfs_partitions(main, part, MAX_PARTS);
-	int disk = n ? open_node(main) : -1;
+	int n = sysfs_partitions(set->main, part, MAX_PARTS);
+	int disk = n ? open_node(set->main) : -1;
 
-	for (int i = 0; disk >= 0 && i < n; i++)
-		drop_one(disk, part[i]);
+	for (int i = 0; disk >= 0 && i < n; i++) {
+		int number = sysfs_number(part[i], "partition", 0);
+
+		if (is_mapped(set, number))
+			drop_one(disk, number);
+	}
 	if (disk >= 0)
 		close(disk);
 }
 
 int partitions_map(const struct active_set *set)
 {
+	int err;
+
 	if (!has_partitions(set->main))
 		return 0;
-	drop_all(set->main);
-	return map_all(set);
+	err = map_all(set);
+	drop_mapped(set);
+	return err;
+}
+
+bool partitions_used(const struct active_set *set)
+{
+	dev_t holder[MAX_PARTS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS), parts = 0;
+	char name[DMR_NAME_SIZE + 16];
+
+	for (int i = 0; i < n; i++) {
+		if (!part_of(holder[i], set) ||
+		    !sysfs_text(holder[i], "dm/name", name, sizeof(name)))
+			continue;
+		if (task_open_count(name))
+			return true;
+		parts++;
+	}
+	return task_open_count(set->name) != parts;
 }
 
 int partitions_unmap(const struct active_set *set, char *name, size_t size)
@@ -165,10 +191,12 @@ int partitions_unmap(const struct active_set *set, char *name, size_t size)
 
 void partitions_return(dev_t main)
 {
-	int disk = open_node(main);
+	int disk = open_node(main), left = TRIES;
 
-	if (disk < 0)
-		return;
-	ioctl(disk, BLKRRPART);
-	close(disk);
+	while (disk >= 0 && ioctl(disk, BLKRRPART) && --left)
+		nanosleep(&a_moment, NULL);
+	if (disk < 0 || !left)
+		log_error("the main's own partitions are not back; 'partprobe' looks for them");
+	if (disk >= 0)
+		close(disk);
 }

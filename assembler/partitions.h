@@ -8,8 +8,11 @@
 
 #include "active.h"
 
-/* Have the kernel drop the main's own, and map those that the set shows. Returns 0 or, with a complaint, a negative errno. */
+/* Map those that the set shows, and have the kernel drop the main's own. Returns 0 or, with a complaint, a negative errno. */
 int partitions_map(const struct active_set *set);
+
+/* True if somebody besides its partitions has the set open, or somebody a partition. */
+bool partitions_used(const struct active_set *set);
 
 /*
  * The way back, before the set is stopped: remove all, or none if one is in use. Returns how many there were,

@@ -21,12 +21,8 @@ static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
 };
 
-static int complain(const char *name, int err, bool unused)
+static int complain(const char *name, int err)
 {
-	if (err == -EBUSY && unused) {
-		log_debug("%s is in use", printable(name));
-		return EXIT_FINE;
-	}
 	if (err == -EBUSY)
 		log_error("%s is in use; unmount it, or stop what is built on it, first ('lsblk' "
 			  "shows it)",
@@ -36,17 +32,17 @@ static int complain(const char *name, int err, bool unused)
 	return EXIT_FAILED;
 }
 
-static int stop_one(const struct active_set *set, bool unused)
+static int stop_one(const struct active_set *set)
 {
 	char part[DMR_NAME_SIZE + 16];
 	int parts = partitions_unmap(set, part, sizeof(part)), err;
 
 	if (parts < 0)
-		return complain(part, parts, unused);
+		return complain(part, parts);
 	err = task_unmap(set->name);
 	if (err) {
 		partitions_map(set);
-		return complain(set->name, err, unused);
+		return complain(set->name, err);
 	}
 	if (parts)
 		partitions_return(set->main);
@@ -61,8 +57,13 @@ static int stop_all(bool unused)
 
 	if (n < 0)
 		return EXIT_FAILED;
-	for (int i = 0; i < n; i++)
-		status |= stop_one(&sets[i], unused);
+	for (int i = 0; i < n; i++) {
+		/* not only to find out by trying: that takes a while */
+		if (unused && partitions_used(&sets[i]))
+			log_debug("%s is in use", printable(sets[i].name));
+		else
+			status |= stop_one(&sets[i]);
+	}
 	free(sets);
 	return status;
 }
@@ -72,7 +73,7 @@ static int stop_named(const char *name)
 	struct active_set set;
 	int status = active_find(name, &set);
 
-	return status ? status : stop_one(&set, false);
+	return status ? status : stop_one(&set);
 }
 
 int cmd_stop(int argc, char **argv)

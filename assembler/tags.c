@@ -100,6 +100,15 @@ bool tags_match(const struct tags *tags, const struct device *d)
 	return tags->count && (exact || !d->part_number);
 }
 
+bool tags_hold_at_once(const struct tags *tags)
+{
+	for (unsigned int i = 0; i < tags->count; i++) {
+		if (tags->tag[i].kind == TAG_PATH)
+			return false;
+	}
+	return tags->count;
+}
+
 /* Returns the end of @text then, of which @room bytes are left. */
 static char *add_tag(char *text, char *end, bool first, enum tag_kind kind, const char *value)
 {

@@ -41,6 +41,9 @@ bool tags_parse(struct tags *tags, char *text);
  */
 bool tags_match(const struct tags *tags, const struct device *d);
 
+/* True if there are any, and they hold for a device from its first event on, when there are no links yet that a path could be. */
+bool tags_hold_at_once(const struct tags *tags);
+
 /* Tags that hold for @d, whose partuuid is known: by its hardware and its partition, or else by its path. */
 void tags_write(const struct device *d, char *text, size_t size);
 

@@ -123,6 +123,19 @@ int task_map(const struct mapping *m)
 	return err;
 }
 
+int task_open_count(const char *name)
+{
+	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
+	struct dm_info info;
+	int count = -1;
+
+	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists)
+		count = info.open_count;
+	if (task)
+		dm_task_destroy(task);
+	return count;
+}
+
 int task_unmap(const char *name)
 {
 	struct dm_task *task = task_new(DM_DEVICE_REMOVE, name);

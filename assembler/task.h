@@ -35,6 +35,9 @@ struct mapping {
  */
 int task_map(const struct mapping *m);
 
+/* How often a DM device is open; -1 if that can't be told. */
+int task_open_count(const char *name);
+
 /* Remove a DM device. Returns 0 or a negative errno; -EBUSY if it is open. */
 int task_unmap(const char *name);
 

@@ -62,68 +62,59 @@ static bool is_spare(const struct device *d, uuid_t set)
 }
 
 /* A main is known by the tags of its set in the config. */
-static bool is_main(struct device *d, uuid_t set)
+static bool is_named(struct device *d, const struct policy *policy, uuid_t set)
 {
-	struct policy policy;
-	bool found = false;
-
-	policy_read(&policy, in_initramfs());
-	if (policy.enabled && policy.set_count)
+	if (policy->set_count)
 		probe_partition(d);
-	for (size_t i = 0; policy.enabled && !found && i < policy.set_count; i++) {
-		if (!tags_match(&policy.sets[i].main, d))
+	for (size_t i = 0; i < policy->set_count; i++) {
+		if (!tags_match(&policy->sets[i].main, d))
 			continue;
-		uuid_copy(set, policy.sets[i].uuid);
-		found = true;
+		uuid_copy(set, policy->sets[i].uuid);
+		return true;
 	}
-	policy_free(&policy);
-	return found;
+	return false;
 }
 
-/* Or by a spare that is there, with which it would be activated. */
-static bool is_awaited(const struct device *d, uuid_t set)
+/* Or by a spare that is there, with which it would be activated, or could be. */
+static bool is_awaited(struct device *d, const struct policy *policy, uuid_t set)
 {
-	char path[sizeof(d->path)];
 	struct decision *decisions;
 	struct inventory inv;
-	struct policy policy;
+	int n = decisions_preview(&inv, policy, d->path, &decisions);
 	bool found = false;
-	int n;
 
-	strcpy(path, d->path);
-	policy_read(&policy, in_initramfs());
-	n = policy.enabled ? decisions_preview(&inv, &policy, path, &decisions) : 0;
 	for (int i = 0; i < n && !found; i++) {
-		if (decisions[i].kind != DECIDE_ACTIVATE || decisions[i].main->dev != d->dev)
+		const struct decision *decision = &decisions[i];
+
+		if ((decision->kind != DECIDE_ACTIVATE && decision->kind != DECIDE_CONFLICT) ||
+		    !decision->main || decision->main->dev != d->dev)
 			continue;
-		uuid_copy(set, decisions[i].uuid);
+		uuid_copy(set, decision->uuid);
 		found = true;
 	}
-	if (policy.enabled) {
-		free(decisions);
-		inventory_free(&inv);
-	}
-	policy_free(&policy);
+	free(decisions);
+	inventory_free(&inv);
 	return found;
 }
 
 /* The set's own device stands for its main, also in links by PARTUUID, which no table on it tells. */
 static void print_main_partuuid(const struct device *d)
 {
+	struct active_set *sets;
+	int n = active_list(&sets);
 	struct device member;
-	dev_t slave[16]; /* main and spare, and those that are replaced just now */
 	char path[64];
-	uuid_t set;
-	int n = sysfs_related(d->dev, "slaves", slave, 16);
 
 	for (int i = 0; i < n; i++) {
-		if (!sysfs_node(slave[i], path, sizeof(path)) || device_read(&member, path) ||
-		    is_spare(&member, set))
+		if (sets[i].dev != d->dev || !sysfs_node(sets[i].main, path, sizeof(path)) ||
+		    device_read(&member, path))
 			continue;
 		probe_partition(&member);
 		if (*member.partuuid)
 			printf("DM_REMAP_PARTUUID=%s\n", member.partuuid);
 	}
+	if (n >= 0)
+		free(sets);
 }
 
 /* A device that an active set holds is its spare or its main, whatever the config says. */
@@ -142,7 +133,7 @@ static bool print_if_spare(const struct device *d)
 {
 	uuid_t set;
 
-	if (device_mounted(d) || !is_spare(d, set))
+	if (device_used(d) || !is_spare(d, set))
 		return false;
 	print_properties("spare", set);
 	return true;
@@ -150,12 +141,18 @@ static bool print_if_spare(const struct device *d)
 
 static bool print_if_main(struct device *d)
 {
+	struct policy policy;
 	uuid_t set;
+	bool found;
 
-	if (device_mounted(d) || !(is_main(d, set) || is_awaited(d, set)))
-		return false;
-	print_properties("main", set);
-	return true;
+	policy_read(&policy, in_initramfs());
+	found = policy.enabled && !policy.dry_run && !device_used(d) &&
+		(is_named(d, &policy, set) || is_awaited(d, &policy, set));
+	policy_free(&policy);
+	if (found)
+		print_properties("main", set);
+	/* it may have been activated meanwhile */
+	return found || print_if_held(d);
 }
 
 /* What is on a partition of a main is reached by way of the set, too. */

@@ -67,5 +67,37 @@ def healing():
     print(f"       {done.scrubs} scrubs and {done.repairs} repairs in {ROUNDS} rounds")
 
 
+SCAN = {"dmremap scan": "dmremap scan", "blkid": "blkid -c /dev/null", "pvs": "pvs -a",
+        "mdadm": "mdadm --examine --scan"}
+DISKS = 1000
+
+
+def seconds(run, command):
+    """How long it takes in the guest, with nothing of the disks in memory."""
+    began, ended = run("echo 3 > /proc/sys/vm/drop_caches; cat /proc/uptime;"
+                       f" {command} > /dev/null 2>&1 || true; cat /proc/uptime", timeout=600).splitlines()
+    return float(ended.split()[0]) - float(began.split()[0])
+
+
+def scan():
+    """How long it takes to look at a thousand disks, each large enough to be the main of the only set."""
+    with ExitStack() as stack:
+        main, spare, programs = (stack.enter_context(disk) for disk in
+                                 (Disk("32M"), Disk("16M"), tools_disk()))
+        vm = stack.enter_context(Machine(lane(debian(), "bookworm"), [main, spare, programs],
+                                         append="loglevel=3", memory=2048))
+        vm.boot()
+        tools = Tools(vm, programs)
+        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
+        vm.run(f"modprobe scsi_debug num_tgts={DISKS // 250} max_luns=250 dev_size_mb=64", timeout=600)
+        vm.wait_for(f"test $(ls /sys/block | grep -c ^sd) = {DISKS + 2} && echo there", timeout=600)
+        rounds = [{name: seconds(vm.run if name.startswith("dmremap") else tools.run, command)
+                   for name, command in SCAN.items()} for _ in range(3)]
+    ours, *others = ((name, statistics.median(each[name] for each in rounds)) for name in SCAN)
+    print(f"       {ours[0]} of {DISKS} disks: {ours[1]:.1f} s; " + ", ".join(
+        f"{ours[1] / taken:.2f} times as long as {name} ({taken:.1f} s)" for name, taken in others))
+
+
 if __name__ == "__main__":
     healing()
+    scan()

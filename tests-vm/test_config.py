@@ -29,6 +29,7 @@ def test_a_config_is_checked_for_mains_that_it_does_not_name(boot):
     """The boot service asks: only then does nothing have to wait for it."""
     vm, uuid = boot(), "5c0ffee0-0000-4000-8000-0000000000aa"
     for config, names_all in (("", False), ("auto no", True), (f"set {uuid}", False),
+                              (f"set {uuid} main=path:/dev/disk/by-id/wwn-1", False),
                               (f"set {uuid} main=serial:MAIN", True),
                               (f"set {uuid} main=serial:MAIN\\nauto yes", False)):
         done = vm.run(f"printf '{config}\\n' > /etc/dm-remap.conf; dmremap config --check", check=False)

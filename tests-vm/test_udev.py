@@ -111,21 +111,25 @@ def test_a_configured_main_never_has_the_links(vm, members):
     plug(vm, main)
     plug(vm, spare)
     assert list(active(vm)) == ["home"]
-    vm.run("udevadm trigger --settle")
+    vm.run("udevadm trigger -s block --settle")
     assert linked(vm, BY_UUID[5:]) == {leads_to(vm, "/dev/mapper/home")[5:]}
 
 
-def test_a_main_in_use_keeps_its_links(vm, members):
-    """A set that is made of what is mounted must not take it away from systemd."""
+@pytest.mark.parametrize("use, leave", [
+    ("mount {} /mnt", "umount /mnt"),
+    ("echo 0 131072 linear {} 0 | dmsetup create top", "dmsetup remove top")], ids=["mounted", "below"])
+def test_a_main_in_use_keeps_its_links(vm, members, use, leave):
+    """A set that is made of what is in use must not take it away from systemd."""
     main, spare = members
     plug(vm, main, spare)
-    vm.run(f"mkfs.ext4 -q -U {UUID} {main.dev}; mount {main.dev} /mnt")
-    vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
-    vm.run("udevadm trigger --action=add --settle")
+    vm.run(f"mkfs.ext4 -q -U {UUID} {main.dev}; {use.format(main.dev)}; udevadm settle")
+    uuid = vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}").strip()
+    vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:MAIN\n")
+    vm.run("udevadm trigger --action=add -s block --settle")
     assert not active(vm)
-    assert leads_to(vm, BY_UUID) == main.dev
+    assert f"by-uuid/{UUID}" in vm.run(f"udevadm info -q symlink {main.dev}")
     assert "SYSTEMD_READY" not in vm.run(f"udevadm info {main.dev}")
-    vm.run("umount /mnt")
+    vm.run(leave)
 
 
 def test_a_set_that_was_stopped_stays_so_until_a_member_comes_anew(vm, members):
@@ -219,6 +223,29 @@ def test_partitions_of_a_whole_disk(vm, members):
     assert vm.run(f"blockdev --getsz {bare}2") == "32768\n"
     assert not active(vm)
     assert linked(vm, BY_UUID[5:]) == {part[5:]}
+
+
+def test_a_main_that_is_a_dm_device(vm, members):
+    """It has rules of its own; it comes when it is resumed, and with a change."""
+    main, spare = members
+    plug(vm, main, spare)
+    lower = f"echo '0 65536 linear {main.dev} 0' | dmsetup create lower --uuid LOWER; udevadm settle;"
+    vm.run(f"{lower} mkfs.ext4 -q -U {UUID} /dev/mapper/lower; udevadm settle")
+    bare = leads_to(vm, "/dev/mapper/lower")
+    assert leads_to(vm, BY_UUID) == bare
+    vm.run(f"dmremap create home --main {bare} --spare {spare.dev}; udevadm settle;"
+           f" dmsetup remove lower; udevadm settle; {lower}")
+    node = leads_to(vm, "/dev/mapper/home")
+    for event in "change", "add":
+        vm.run(f"udevadm trigger --action={event} -s block --settle")
+        assert active(vm)["home"]["main"] == leads_to(vm, "/dev/mapper/lower")
+        assert leads_to(vm, BY_UUID) == node
+        assert "by-uuid" not in vm.run("udevadm info -q symlink /dev/mapper/lower")
+
+    vm.run(f"dmremap stop home; dd if=/dev/zero of={spare.dev} bs=1M || true; udevadm settle;"
+           " udevadm trigger -s block --settle")
+    assert leads_to(vm, BY_UUID) == leads_to(vm, "/dev/mapper/lower")
+    vm.run("dmsetup remove lower")
 
 
 def test_a_storm_of_disks(vm, new_disk, seed):

@@ -13,8 +13,8 @@ PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "udev", "dmsetup", "dracu
 UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
 # A kernel and what builds modules for it. Kernels want an initramfs tool: this is the smallest.
-KERNEL = ("linux-image-cloud-amd64", "tiny-initramfs", "linux-headers-cloud-amd64", "make",
-          "binutils", "perl", "dash", "coreutils", "findutils", "grep", "sed", "mawk")
+CLOUD, STOCK = "cloud-amd64", "amd64"  # for virtual machines, and for all
+KERNEL = ("linux-image-{}", "tiny-initramfs", "linux-headers-{}", "make", "binutils", "perl", "dash", "coreutils", "findutils", "grep", "sed", "mawk")
 
 
 class Tree:
@@ -112,9 +112,9 @@ def unpacked(suite, packages):
     return Tree(cached("unpacked", f"{suite}-{digest(packages)}", make))
 
 
-def kernel(suite):
+def kernel(suite, flavour=CLOUD):
     """A suite's kernel and compiler, to build modules in."""
-    return unpacked(suite, KERNEL)
+    return unpacked(suite, tuple(package.format(flavour) for package in KERNEL))
 
 
 def _mmdebstrap(variant, suite, packages, path, *options):

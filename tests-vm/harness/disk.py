@@ -28,7 +28,7 @@ class Disk:
     """
     Disk("64M") is a blank one that is gone at the end, Disk(Path(...)) a lasting one.
 
-    bus: "scsi" has medium errors and hardware ids, "virtio" has neither.
+    bus: "scsi" has medium errors and hardware ids, "virtio" has neither; "usb" wants a stock kernel.
     block_size, physical: of a logical and a physical block: 512, 4096 is a 512e disk.
     write_through: has no volatile cache, also where the power is cut honestly.
     """
@@ -164,6 +164,8 @@ class Disk:
                   "physical_block_size": self.physical}
         if self.bus == "virtio":
             return {"driver": "virtio-blk-pci", **common}
+        if self.bus == "usb":
+            return {"driver": "usb-storage", "bus": "usb.0", **common}
         return {"driver": "scsi-hd", "bus": "scsi.0", "scsi-id": slot, "wwn": self.wwn, **common}
 
     def attached(self, vm):

@@ -5,7 +5,7 @@ import os
 import shutil
 
 from .cache import cached, digest
-from .debian import kernel
+from .debian import CLOUD, kernel
 from .initramfs import fast_lane
 from .paths import BUILD, SOURCE
 from .products import products
@@ -13,11 +13,11 @@ from .products import products
 SUITES = ("bookworm", "trixie", "forky")
 
 
-def lane(tree, suite, files=(), **options):
+def lane(tree, suite, files=(), flavour=CLOUD, **options):
     """The fast lane with dm-remap: the tree's programs, and its own kernel for bookworm."""
-    if suite == "bookworm":
+    if (suite, flavour) == ("bookworm", CLOUD):
         return fast_lane(tree, {**dict(files), **products(tree)}, **options)
-    other = kernel(suite)
+    other = kernel(suite, flavour)
     boot = fast_lane(tree, {**dict(files), **products(other, module(other))}, kernel=other,
                      **options)
     # On a busy host an emulated TSC is measured wrong, and later kernels live by it.

@@ -191,6 +191,9 @@ class Machine:
         if disk.bus == "scsi":
             place = f"/sys/bus/virtio/devices/*/host*/target*/*:0:{self.disks.index(disk)}:0/block"
             look = f"cd {place} && ls"
+        elif disk.bus == "usb":
+            look = (f"cd $(dirname $(grep -lx {disk.serial} /sys/bus/usb/devices/*/serial)) &&"
+                    " ls */host*/target*/*/block")
         else:
             look = f"cd /sys/block && grep -lx {disk.serial} vd*/serial | cut -d/ -f1"
         return "/dev/" + self.wait_for(look, timeout).strip()
@@ -249,6 +252,8 @@ class Machine:
                    "-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=agent,fd={agent}", "-serial", "chardev:agent",
                    "-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        if any(disk.bus == "usb" for disk in self.disks):
+            command += ["-device", "qemu-xhci,id=usb"]
         for slot, disk in enumerate(self.disks):
             for node in disk.nodes():
                 command += ["-blockdev", json.dumps(node)]
