@@ -34,7 +34,7 @@ def test_a_stick_that_claims_a_disk_gets_nothing_unless_it_is_named(boot, new_di
     assert vm.run(f"dmremap udev {disk.dev}") == ""
     assert vm.run("dmsetup ls") == "No devices found\n"
     assert vm.run(f"sha256sum {stick.dev}") == before
-    vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:DISK spare=serial:STICK\n")
+    vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:DISK spare=path:{stick.dev}\n")
     assert "activated" in vm.run("dmremap assemble", check=False).stdout
     vm.run("dmremap stop root")
 
@@ -42,7 +42,7 @@ def test_a_stick_that_claims_a_disk_gets_nothing_unless_it_is_named(boot, new_di
 def test_nor_does_a_stick_that_claims_to_be_a_main(boot, new_disk):
     stick, spare = new_disk("64M", "usb", serial="STICK"), new_disk("16M", serial="SPARE")
     vm = boot(stick, spare)
-    vm.run(f"dmremap create root --main {stick.dev} --spare {spare.dev}")
-    (found,) = json.loads(vm.run("dmremap assemble --all --json"))["decisions"]
+    vm.run(f"mkfs.ext4 -q {stick.dev}; dmremap create root --main {stick.dev} --spare {spare.dev}")
+    (found,) = json.loads(vm.run("dmremap assemble --all --threshold 60 --json"))["decisions"]
     assert (found["decision"], f"main {stick.dev} is removable" in found["reason"]) == ("skip", True)
     assert vm.run("dmsetup ls") == "No devices found\n"
