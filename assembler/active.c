@@ -25,6 +25,13 @@ static void read_members(struct active_set *set)
 	free(table);
 }
 
+/* The set that a DM device of this UUID is; false if it is none. */
+static bool parse_dm_uuid(const char *text, uuid_t set)
+{
+	return !strncmp(text, UUID_PREFIX, strlen(UUID_PREFIX)) &&
+	       !uuid_parse(text + strlen(UUID_PREFIX), set);
+}
+
 /* Ask for the UUID and number of one device; false if it isn't a set. */
 static bool inspect(const char *name, struct active_set *set)
 {
@@ -35,8 +42,7 @@ static bool inspect(const char *name, struct active_set *set)
 
 	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists)
 		uuid = dm_task_get_uuid(task);
-	if (uuid && !strncmp(uuid, UUID_PREFIX, strlen(UUID_PREFIX)) &&
-	    !uuid_parse(uuid + strlen(UUID_PREFIX), set->uuid)) {
+	if (uuid && parse_dm_uuid(uuid, set->uuid)) {
 		snprintf(set->name, sizeof(set->name), "%s", name);
 		set->dev = makedev(info.major, info.minor);
 		read_members(set);
@@ -121,8 +127,7 @@ bool active_holder(dev_t dev, uuid_t set)
 
 	for (int i = 0; i < n; i++) {
 		if (sysfs_text(holder[i], "dm/uuid", uuid, sizeof(uuid)) &&
-		    !strncmp(uuid, UUID_PREFIX, strlen(UUID_PREFIX)) &&
-		    !uuid_parse(uuid + strlen(UUID_PREFIX), set))
+		    parse_dm_uuid(uuid, set))
 			return true;
 	}
 	return false;

@@ -47,20 +47,20 @@ void common_option(int c, char **argv, const char *usage)
 	}
 }
 
-bool json_option(int argc, char **argv, const char *usage)
+bool flag_option(int argc, char **argv, const char *usage, const char *name)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
+	const struct option options[] = {
+		{name, no_argument, NULL, 'f'},
 		COMMON_LONG_OPTIONS,
 	};
-	bool json = false;
+	bool given = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'j')
-			json = true;
+		if (c == 'f')
+			given = true;
 		else
 			common_option(c, argv, usage);
 	}
-	return json;
+	return given;
 }

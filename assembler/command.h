@@ -48,8 +48,8 @@ int cmd_udev(int argc, char **argv);
  */
 void common_option(int c, char **argv, const char *usage);
 
-/* Parse the options of a command whose only own one is --json. Returns whether it was there. */
-bool json_option(int argc, char **argv, const char *usage);
+/* Parse the options of a command whose only own one is --@name, without a value. Returns whether it was there. */
+bool flag_option(int argc, char **argv, const char *usage, const char *name);
 
 /* Say what is wrong with the arguments and return EXIT_USAGE. */
 int usage_error(char **argv, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -17,11 +17,6 @@ static const char usage[] =
 	"  --check   instead see if it names the main of each set that may be activated, so that\n"
 	"            none is taken for a disk like any other while devices are being found\n";
 
-static const struct option options[] = {
-	{"check", no_argument, NULL, 'c'},
-	COMMON_LONG_OPTIONS,
-};
-
 /* Returns false if @dev is not there any more. */
 static bool print_tags(const char *member, dev_t dev)
 {
@@ -93,15 +88,8 @@ static int print_all(void)
 
 int cmd_config(int argc, char **argv)
 {
-	bool only_check = false;
-	int c;
+	bool only_check = flag_option(argc, argv, usage, "check");
 
-	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-		if (c == 'c')
-			only_check = true;
-		else
-			common_option(c, argv, usage);
-	}
 	if (optind != argc)
 		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
 	return only_check ? check() : print_all();

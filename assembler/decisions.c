@@ -68,16 +68,19 @@ int decisions_preview(struct inventory *inv, const struct policy *policy, char *
 	char **spares;
 	int count = remembered(&spares);
 	char **paths = calloc(count + 1, sizeof(*paths));
+	bool is_spare = false;
 	int n = 0;
 
 	memset(inv, 0, sizeof(*inv));
 	*decisions = NULL;
 	for (int i = 0; paths && i < count; i++) {
-		if (is_waiting(spares[i]) && strcmp(spares[i], path))
+		if (!strcmp(spares[i], path))
+			is_spare = true;
+		else if (is_waiting(spares[i]))
 			paths[n++] = spares[i];
 	}
-	/* without a spare there is no set */
-	if (paths && count) {
+	/* without a spare that waits there is nothing to decide */
+	if (n || is_spare) {
 		paths[n++] = path;
 		inventory_read(inv, paths, n);
 		n = decisions_make(inv, policy, NULL, 0, decisions);

@@ -19,10 +19,9 @@ int decisions_make(const struct inventory *inv, const struct policy *policy,
 		   const char *const *wanted, size_t wanted_count, struct decision **decisions);
 
 /*
- * What would be decided if the device @path and the spares that are remembered and in no active set were all that is
- * there. Fills
- * @inv, which the decisions point into: inventory_free() it in any case. Returns their number, or -1 with
- * the reason said.
+ * What would be decided if the device @path and the spares that are remembered and in no active set were
+ * all that is there. Fills @inv, which the decisions point into: inventory_free() it in any case. Returns
+ * their number, or -1 with the reason said.
  */
 int decisions_preview(struct inventory *inv, const struct policy *policy, char *path,
 		      struct decision **decisions);

@@ -16,7 +16,6 @@
 #include "sysfs.h"
 
 #define MAX_RELATED 64
-#define MAX_PARTS   256
 #define MAX_DEPTH   16
 
 /* The first of these attributes that says something identifies the disk. */
@@ -189,13 +188,13 @@ static bool used_directly(dev_t dev, char *text, size_t size)
 /* The same, also if only one of its partitions is. */
 static bool used_directly_or_in_part(dev_t dev, char *text, size_t size)
 {
-	dev_t part[MAX_PARTS];
+	dev_t part[MAX_PARTITIONS];
 	char use[80], node[32];
 	int n;
 
 	if (used_directly(dev, text, size))
 		return true;
-	n = sysfs_partitions(dev, part, MAX_PARTS);
+	n = sysfs_partitions(dev, part, MAX_PARTITIONS);
 	for (int i = 0; i < n; i++) {
 		if (!used_directly(part[i], use, sizeof(use)) ||
 		    !sysfs_node(part[i], node, sizeof(node)))

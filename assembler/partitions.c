@@ -18,33 +18,38 @@
 #include "sysfs.h"
 #include "task.h"
 
-#define MAX_PARTS 256
-
 /* udev may be looking at a device just now. */
 #define TRIES 40
 static const struct timespec a_moment = {.tv_nsec = 50 * 1000 * 1000};
 
+#define PART_UUID_SIZE 128
+
 /* As kpartx has it, so that others know such a device, too. */
-#define PART_UUID "part%d-" UUID_PREFIX "%s"
+static void part_uuid(const struct active_set *set, int number, char text[PART_UUID_SIZE])
+{
+	char uuid[UUID_STR_LEN];
+
+	uuid_unparse_lower(set->uuid, uuid);
+	snprintf(text, PART_UUID_SIZE, "part%d-" UUID_PREFIX "%s", number, uuid);
+}
 
 /* The number of the set's partition that DM device @dev is; 0 if it is none. */
 static int part_of(dev_t dev, const struct active_set *set)
 {
-	char text[128], uuid[UUID_STR_LEN], expected[128];
+	char text[PART_UUID_SIZE], expected[PART_UUID_SIZE];
 	int number;
 
-	uuid_unparse_lower(set->uuid, uuid);
 	if (!sysfs_text(dev, "dm/uuid", text, sizeof(text)) ||
 	    sscanf(text, "part%d-", &number) != 1)
 		return 0;
-	snprintf(expected, sizeof(expected), PART_UUID, number, uuid);
+	part_uuid(set, number, expected);
 	return strcmp(text, expected) ? 0 : number;
 }
 
 static bool is_mapped(const struct active_set *set, int number)
 {
-	dev_t holder[MAX_PARTS];
-	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS);
+	dev_t holder[MAX_PARTITIONS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTITIONS);
 
 	for (int i = 0; i < n; i++) {
 		if (part_of(holder[i], set) == number)
@@ -55,7 +60,7 @@ static bool is_mapped(const struct active_set *set, int number)
 
 static int map_one(const struct active_set *set, int number, uint64_t start, uint64_t sectors)
 {
-	char name[DMR_NAME_SIZE + 16], uuid[128], text[UUID_STR_LEN], params[64];
+	char name[DMR_NAME_SIZE + 16], uuid[PART_UUID_SIZE], params[64];
 	const struct mapping m = {
 		.name = name,
 		.uuid = uuid,
@@ -68,9 +73,8 @@ static int map_one(const struct active_set *set, int number, uint64_t start, uin
 
 	if (is_mapped(set, number))
 		return 0;
-	uuid_unparse_lower(set->uuid, text);
 	snprintf(name, sizeof(name), "%s-part%d", set->name, number);
-	snprintf(uuid, sizeof(uuid), PART_UUID, number, text);
+	part_uuid(set, number, uuid);
 	snprintf(params, sizeof(params), "%u:%u %" PRIu64, major(set->dev), minor(set->dev), start);
 	err = task_map(&m);
 	if (err)
@@ -129,8 +133,8 @@ static void drop_one(int disk, int number)
 /* What cannot be dropped stays, and is busy: the disk it is on is held by the set. */
 static void drop_mapped(const struct active_set *set)
 {
-	dev_t part[MAX_PARTS];
-	int n = sysfs_partitions(set->main, part, MAX_PARTS);
+	dev_t part[MAX_PARTITIONS];
+	int n = sysfs_partitions(set->main, part, MAX_PARTITIONS);
 	int disk = n ? open_node(set->main) : -1;
 
 	for (int i = 0; disk >= 0 && i < n; i++) {
@@ -156,8 +160,8 @@ int partitions_map(const struct active_set *set)
 
 bool partitions_used(const struct active_set *set)
 {
-	dev_t holder[MAX_PARTS];
-	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS), parts = 0;
+	dev_t holder[MAX_PARTITIONS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTITIONS), parts = 0;
 	char name[DMR_NAME_SIZE + 16];
 
 	for (int i = 0; i < n; i++) {
@@ -173,8 +177,8 @@ bool partitions_used(const struct active_set *set)
 
 int partitions_unmap(const struct active_set *set, char *name, size_t size)
 {
-	dev_t holder[MAX_PARTS];
-	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTS), count = 0, err;
+	dev_t holder[MAX_PARTITIONS];
+	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTITIONS), count = 0, err;
 
 	for (int i = 0; i < n; i++) {
 		if (!part_of(holder[i], set) || !sysfs_text(holder[i], "dm/name", name, size))

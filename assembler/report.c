@@ -306,7 +306,7 @@ int report_show(int argc, char **argv, const char *usage,
 {
 	struct copies copies;
 	struct device device;
-	bool json = json_option(argc, argv, usage);
+	bool json = flag_option(argc, argv, usage, "json");
 	int status;
 
 	if (optind + 1 != argc)

@@ -67,7 +67,7 @@ int cmd_scan(int argc, char **argv)
 {
 	struct inventory inv;
 	json_t *list = NULL;
-	bool json = json_option(argc, argv, usage);
+	bool json = flag_option(argc, argv, usage, "json");
 	int status;
 
 	status = inventory_read(&inv, argv + optind, argc - optind);

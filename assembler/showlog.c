@@ -22,7 +22,7 @@ static void print_entry(const json_t *entry)
 
 int cmd_log(int argc, char **argv)
 {
-	bool json = json_option(argc, argv, usage);
+	bool json = flag_option(argc, argv, usage, "json");
 	json_t *all;
 	size_t i;
 

@@ -166,7 +166,7 @@ static int show_all(json_t *list)
 
 int cmd_status(int argc, char **argv)
 {
-	bool json = json_option(argc, argv, usage);
+	bool json = flag_option(argc, argv, usage, "json");
 	json_t *list = json ? json_array() : NULL;
 	int status;
 

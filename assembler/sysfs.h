@@ -35,6 +35,8 @@ bool sysfs_on_usb(dev_t dev);
  */
 int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max);
 
+#define MAX_PARTITIONS 256 /* that the kernel has of one disk */
+
 /* The same of the partitions of disk @disk that the kernel has. */
 int sysfs_partitions(dev_t disk, dev_t *list, int max);
 

@@ -30,8 +30,8 @@ struct mapping {
 };
 
 /*
- * Make a DM device and wait until /dev/mapper/NAME is there, unless udev runs us, which makes that. Returns 0 or a negative errno; -EBUSY
- * if a device of this name or UUID exists.
+ * Make a DM device and wait until /dev/mapper/NAME is there, unless udev runs us, which makes that. Returns
+ * 0 or a negative errno; -EBUSY if a device of this name or UUID exists.
  */
 int task_map(const struct mapping *m);
 

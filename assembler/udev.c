@@ -139,35 +139,34 @@ static bool print_if_spare(const struct device *d)
 	return true;
 }
 
-static bool print_if_main(struct device *d)
+static bool print_if_main(struct device *d, const struct policy *policy)
 {
-	struct policy policy;
 	uuid_t set;
-	bool found;
 
-	policy_read(&policy, in_initramfs());
-	found = policy.enabled && !policy.dry_run && !device_used(d) &&
-		(is_named(d, &policy, set) || is_awaited(d, &policy, set));
-	policy_free(&policy);
-	if (found)
+	if (policy->enabled && !policy->dry_run && !device_used(d) &&
+	    (is_named(d, policy, set) || is_awaited(d, policy, set))) {
 		print_properties("main", set);
+		return true;
+	}
 	/* it may have been activated meanwhile */
-	return found || print_if_held(d);
+	return print_if_held(d);
 }
 
 /* What is on a partition of a main is reached by way of the set, too. */
 static void print_member(struct device *d)
 {
+	struct policy policy;
 	struct device disk;
 	char path[64];
 	bool part = d->part_number && sysfs_node(d->disk, path, sizeof(path)) &&
 		    !device_read(&disk, path);
 
-	if (print_if_held(d) || (part && print_if_held(&disk)) || print_if_spare(d) ||
-	    print_if_main(d))
+	if (print_if_held(d) || (part && print_if_held(&disk)) || print_if_spare(d))
 		return;
-	if (part)
-		print_if_main(&disk);
+	policy_read(&policy, in_initramfs());
+	if (!print_if_main(d, &policy) && part)
+		print_if_main(&disk, &policy);
+	policy_free(&policy);
 }
 
 int cmd_udev(int argc, char **argv)

@@ -14,7 +14,8 @@ UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
 # A kernel and what builds modules for it. Kernels want an initramfs tool: this is the smallest.
 CLOUD, STOCK = "cloud-amd64", "amd64"  # for virtual machines, and for all
-KERNEL = ("linux-image-{}", "tiny-initramfs", "linux-headers-{}", "make", "binutils", "perl", "dash", "coreutils", "findutils", "grep", "sed", "mawk")
+KERNEL = ("linux-image-{}", "tiny-initramfs", "linux-headers-{}", "make", "binutils",
+          "perl", "dash", "coreutils", "findutils", "grep", "sed", "mawk")
 
 
 class Tree:
