@@ -42,7 +42,10 @@ class Job:
 
     def wait(self, timeout=60):
         """Waits for the end; returns a Result whatever the status is."""
-        self._channel.wait(lambda: self.status is not None, timeout, f"`{self.command}`")
+        try:
+            self._channel.wait(lambda: self.status is not None, timeout, f"`{self.command}`")
+        except TimedOut as error:
+            raise TimedOut(f"{error}\n{self._channel.blocked_tasks()}") from None
         return Result(self.command, self.status, self.stdout, self.stderr)
 
 
@@ -122,6 +125,15 @@ class Guest:
         if result.status:
             raise CommandFailed(result, self._console)
         return result.stdout
+
+    def blocked_tasks(self):
+        """What tasks sleep for in the kernel, as far as the guest still answers."""
+        job = self.start("dmesg --clear; echo w >/proc/sysrq-trigger; dmesg")
+        try:
+            self.wait(lambda: job.status is not None, 60, "that report")
+        except (TimedOut, GuestGone) as error:
+            return error
+        return job.stdout
 
     def close(self):
         self._reader.join(10)
