@@ -46,6 +46,21 @@ struct request {
 	enum activate activate;
 };
 
+/* What was masked as the main of a spare that is none any more has its links back. */
+static void unmask_mains(void)
+{
+	struct device *list;
+	int n = device_list(&list);
+	uuid_t set;
+
+	for (int i = 0; i < n; i++) {
+		if (!active_holder(list[i].dev, set))
+			sysfs_announce(list[i].dev);
+	}
+	if (n >= 0)
+		free(list);
+}
+
 /* Is it a spare? Then it is remembered; returns true if that is new. */
 static bool look_at(char *path)
 {
@@ -55,8 +70,8 @@ static bool look_at(char *path)
 
 	if (!inventory_read(&inv, &path, 1) && inv.spare_count)
 		new = remember(path, inv.spares->uuid);
-	else
-		forget(path, ignored);
+	else if (forget(path, ignored))
+		unmask_mains();
 	inventory_free(&inv);
 	return new;
 }

@@ -269,6 +269,18 @@ static void decide_on_incoming(const struct match_input *in, struct decision *d)
 	       path);
 }
 
+/* Which of its spares is right is open. Its main is still no disk like any other, and is masked. */
+static void find_contested(const struct match_input *in, struct decision *d,
+			   const struct named_set *set)
+{
+	struct decision uncontested = *d;
+
+	if (d->kind != DECIDE_CONFLICT || !find_main(in, &uncontested, set))
+		return;
+	d->main = uncontested.main;
+	d->evidence = uncontested.evidence;
+}
+
 /* Reasons not to touch this spare that have nothing to do with its main. Returns true if it may go on. */
 static bool spare_usable(const struct match_input *in, struct decision *d,
 			 const struct named_set *set)
@@ -333,8 +345,13 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 		decide_on_active(in, d, active);
 		return;
 	}
-	if (!spare_usable(in, d, set) || !stands_among_spares(in, d) || !spare_is_itself(d) ||
-	    !find_main(in, d, set))
+	if (!spare_usable(in, d, set))
+		return;
+	if (!stands_among_spares(in, d) || !spare_is_itself(d)) {
+		find_contested(in, d, set);
+		return;
+	}
+	if (!find_main(in, d, set))
 		return;
 	compare_spare(d->spare, &spare);
 	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);

@@ -56,11 +56,8 @@ static bool all_zero(const void *p, size_t length)
 {
 	const __u8 *b = p;
 
-	while (length && !*b) {
-		b++;
-		length--;
-	}
-	return !length;
+	/* The first is, and each of the others is as the one before. */
+	return !length || (!b[0] && !memcmp(b, b + 1, length - 1));
 }
 
 static __u64 checksum(const void *block)

@@ -131,6 +131,25 @@ def test_a_main_in_use_keeps_its_links(vm, members, use, leave):
     vm.run(leave)
 
 
+def test_spares_that_contest_a_main_mask_it(vm, members, new_disk):
+    """It may be used with neither, and not without them, until they are spares no longer."""
+    main, spare = members
+    made(vm, main, spare)
+    plug(vm, main)
+    assert leads_to(vm, BY_UUID) == main.dev
+    copies = [new_disk("16M", serial=f"COPY{number}") for number in range(2)]
+    for copy in copies:
+        copy.path.write_bytes(spare.path.read_bytes())
+        plug(vm, copy)
+    assert not active(vm)
+    assert leads_to(vm, BY_UUID) == BY_UUID, "the bare main must not have the link"
+    for copy in copies:
+        assert leads_to(vm, BY_UUID) == BY_UUID
+        vm.run(f"dd if=/dev/zero of={copy.dev} bs=1M || true; udevadm settle")
+    vm.wait_for(f"readlink -e {BY_UUID}")
+    assert leads_to(vm, BY_UUID) == main.dev
+
+
 def test_a_set_that_was_stopped_stays_so_until_a_member_comes_anew(vm, members):
     """Writing to a member, as repair does, has udev look at it again."""
     main, spare = members

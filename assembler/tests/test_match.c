@@ -88,7 +88,7 @@ static const struct situation recognising_the_main[] = {
 	{"only its file system tells, and that will do", .was = "fsuuid=f",
 	 .now = "vda fsuuid=f\n" SPARE, .threshold = 60, .decided = "A: activate vda"},
 	{"only its file system tells, on two disks", .was = "fsuuid=f",
-	 .now = "vda fsuuid=f\nvdb fsuuid=f\n" SPARE, .config = "set A", .decided = "A: conflict",
+	 .now = "vda fsuuid=f\nvdb fsuuid=f\n" SPARE, .config = "set A", .decided = "A: conflict vda",
 	 .because = "both /dev/vda and /dev/vdb could be its main"},
 	{"only a PARTUUID, and that will not do", .was = "part=1 partuuid=p",
 	 .now = "vda1 part=1 partuuid=p\n" SPARE, .threshold = 95, .decided = "A: missing",
@@ -97,7 +97,7 @@ static const struct situation recognising_the_main[] = {
 	{"nothing but its size, and named", .was = "", .now = "vda\n" SPARE, .wanted = "home",
 	 .decided = "A: activate vda"},
 	{"nothing but its size, twice", .was = "", .now = "vda\nvdb\n" SPARE, .wanted = "home",
-	 .decided = "A: conflict"},
+	 .decided = "A: conflict vda"},
 	{"nothing but its size, and a larger one", .was = "", .now = "vda\nvdb size=100008\n" SPARE,
 	 .wanted = "home", .decided = "A: activate vda"},
 };
@@ -118,13 +118,13 @@ static const struct situation clones_and_neighbours[] = {
 	 .because = "below the threshold"},
 	{"main cloned, nothing tells the two apart", .was = "part=1 partuuid=p",
 	 .now = "vda1 part=1 partuuid=p disk=vda\nvdb1 part=1 partuuid=p disk=vdb\n" SPARE,
-	 .decided = "A: conflict", .because = "both /dev/vda1 and /dev/vdb1"},
+	 .decided = "A: conflict vda1", .because = "both /dev/vda1 and /dev/vdb1"},
 	{"main cloned, nothing tells, but the config does", .was = "part=1 partuuid=p",
 	 .now = "vda1 part=1 partuuid=p disk=vda\nvdb1 part=1 partuuid=p disk=vdb\n" SPARE,
 	 .config = "set A main=path:/dev/vdb1", .decided = "A: activate vdb1"},
-	{"two paths to one main", .now = "sda wwid=w\nsdb wwid=w\n" SPARE, .decided = "A: conflict"},
+	{"two paths to one main", .now = "sda wwid=w\nsdb wwid=w\n" SPARE, .decided = "A: conflict sda"},
 	{"two paths to one main, and named", .now = "sda wwid=w\nsdb wwid=w\n" SPARE,
-	 .config = "set A", .decided = "A: conflict"},
+	 .config = "set A", .decided = "A: conflict sda"},
 	{"the neighbour of a main that is gone", .was = "part=1 serial=s partuuid=p ptuuid=t",
 	 .now = "vda2 part=2 serial=s partuuid=q ptuuid=t\n" SPARE, .wanted = "home",
 	 .decided = "A: missing"},
@@ -145,15 +145,15 @@ static const struct situation clones_and_neighbours[] = {
 	 "sdx spare=A was=s1 serial=s1\nsdy spare=A was=s1 serial=s2 gen=9\n",
 	 .decided = "A: activate sda; A: skip", .because = "/dev/sdy is a copy"},
 	{"spare cloned, only the clone there", .now = "sda wwid=w\nsdy spare=A was=s1 serial=s2\n",
-	 .decided = "A: conflict", .because = "/dev/sdy may be a copy of its spare"},
+	 .decided = "A: conflict sda", .because = "/dev/sdy may be a copy of its spare"},
 	{"spare cloned, only the clone there, and named", .now = "sda wwid=w\n"
 	 "sdy spare=A was=s1 serial=s2\n", .config = "set A", .decided = "A: activate sda"},
 	{"spare cloned, nothing tells the two apart", .now = "sda wwid=w\nsdx spare=A serial=\n"
-	 "sdy spare=A serial=\n", .decided = "A: conflict; A: conflict",
+	 "sdy spare=A serial=\n", .decided = "A: conflict sda; A: conflict sda",
 	 .because = "both /dev/sdx and /dev/sdy claim to be its spare"},
 	{"spare cloned, nothing tells, and newer is no argument", .now = "sda wwid=w\n"
 	 "sdx spare=A serial=\nsdy spare=A serial= gen=8\n",
-	 .decided = "A: conflict; A: conflict"},
+	 .decided = "A: conflict sda; A: conflict sda"},
 	{"main and spare cloned, all four there", .was = "wwid=w fsuuid=f",
 	 .now = "sda wwid=x fsuuid=f\nsdb wwid=w fsuuid=f\nsdx spare=A was=s1 serial=s2\n"
 		"sdy spare=A was=s1 serial=s1\n",
@@ -197,17 +197,17 @@ static const struct situation spares[] = {
 	 .decided = "A: skip; A: activate sda", .because = "/dev/sdy was written last"},
 	{"nor is the disk of the new one known", .now = "sda wwid=w\n"
 	 "sdx spare=A state=migrating id=1 peer=3\nsdy spare=A serial= id=2 peer=1 gen=8\n",
-	 .decided = "A: conflict; A: conflict"},
+	 .decided = "A: conflict sda; A: conflict sda"},
 	{"and the new one has begun to move on", .now = "sda wwid=w\n"
 	 "sdx spare=A state=migrating id=1 peer=3\n"
 	 "sdy spare=A serial= state=migrating id=2 peer=1 gen=8\n",
-	 .decided = "A: conflict; A: conflict"},
+	 .decided = "A: conflict sda; A: conflict sda"},
 	{"a move that was taken back", .now = "sda wwid=w\nsdx spare=A id=1 gen=9\n"
 					      "sdy spare=A id=2 peer=1 gen=8\n",
 	 .decided = "A: activate sda; A: skip"},
 	{"a move that was taken back by a disk unknown", .now = "sda wwid=w\n"
 	 "sdx spare=A serial= id=1 gen=9\nsdy spare=A id=2 peer=1 gen=8\n",
-	 .decided = "A: conflict; A: conflict"},
+	 .decided = "A: conflict sda; A: conflict sda"},
 	{"a copy from before the turn", .now = "sda wwid=w\n"
 	 "sdw spare=A was=s1 serial=s0 state=migrating id=1 peer=2\n"
 	 "sdx spare=A was=s1 serial=s1 state=superseded id=1 peer=2\n"
@@ -218,7 +218,7 @@ static const struct situation spares[] = {
 	{"lost on another than the set's own", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A lost\n",
 	 .decided = "A: activate sda; A: skip", .because = "the set's own spare is /dev/sdx"},
 	{"lost on another, and nothing tells which is the own", .now = "sda wwid=w\n"
-	 "sdx spare=A serial=\nsdy spare=A lost\n", .decided = "A: conflict; A: damaged",
+	 "sdx spare=A serial=\nsdy spare=A lost\n", .decided = "A: conflict sda; A: damaged",
 	 .because = "/dev/sdy holds the remains of the same set"},
 	{"it holds a file system by now", .now = "sda wwid=w\nsdx spare=A holds=ext4 copies=4\n",
 	 .decided = "A: conflict", .because = "also holds ext4"},
@@ -282,7 +282,7 @@ static const struct situation who_may[] = {
 	{"active already, and named, and its spare has gone", .now = "sda wwid=w busy=held\n",
 	 .config = "set A", .active = "A sda sdx", .decided = "A: active sda"},
 	{"two sets for one main", .was_b = "wwid=w", .now = "sda wwid=w\nsdx spare=A\nsdy spare=B\n",
-	 .decided = "A: conflict; B: conflict", .because = "claims the main /dev/sda as well"},
+	 .decided = "A: conflict sda; B: conflict sda", .because = "claims the main /dev/sda as well"},
 	{"two sets for one main, one of them named", .was_b = "wwid=w",
 	 .now = "sda wwid=w\nsdx spare=A\nsdy spare=B\n", .config = "auto yes\nset B",
 	 .decided = "A: skip; B: activate sda"},
@@ -293,9 +293,9 @@ static const struct situation who_may[] = {
 	 .was_b = "part=1 wwid=w partuuid=p",
 	 .now = "sda wwid=w size=200000\nsda1 part=1 disk=sda wwid=w partuuid=p\n"
 		"sdx spare=A\nsdy spare=B name=b\n",
-	 .decided = "A: conflict; B: conflict"},
+	 .decided = "A: conflict sda; B: conflict sda1"},
 	{"two sets of one name", .now = "sda wwid=w\nsdb wwid=x\nsdx spare=A\nsdy spare=B\n",
-	 .decided = "A: conflict; B: conflict", .because = "claims the name home as well"},
+	 .decided = "A: conflict sda; B: conflict sdb", .because = "claims the name home as well"},
 	{"two sets of one name, one of them renamed", .now = "sda wwid=w\nsdb wwid=x\nsdx spare=A\n"
 	 "sdy spare=B\n", .config = "auto yes\nset B name=other",
 	 .decided = "A: activate sda; B: activate sdb"},
@@ -542,7 +542,7 @@ static void tell_decisions(const struct decision *d, int n, char *what, size_t s
 {
 	*what = *why = '\0';
 	for (int i = 0; i < n; i++) {
-		bool with_main = d[i].kind == DECIDE_ACTIVATE || d[i].kind == DECIDE_ACTIVE;
+		bool with_main = d[i].main && d[i].kind != DECIDE_SKIP && d[i].kind != DECIDE_MISSING;
 		size_t k = strlen(what), r = strlen(why);
 
 		snprintf(what + k, size - k, "%s%c: %s%s%s", i ? "; " : "",
