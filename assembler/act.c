@@ -144,14 +144,12 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 	return false;
 }
 
-/* From now on the set's device stands for its main, whose partitions and links go. Returns exit status bits. */
-static int hand_over(const struct activation *a)
+/* Those that are missing. Returns exit status bits. */
+static int map_partitions(const char *name)
 {
 	struct active_set set;
-	int err = active_lookup(a->name, &set) ? partitions_map(&set) : 0;
+	int err = active_lookup(name, &set) ? partitions_map(&set) : 0;
 
-	sysfs_announce(a->main);
-	sysfs_announce(a->spare);
 	return err ? EXIT_FAILED | EXIT_UNDONE : 0;
 }
 
@@ -177,7 +175,10 @@ static void activate(struct decision *d, const struct policy *policy, struct out
 	err = activate_create(&a);
 	if (!err) {
 		o->activated = true;
-		o->status |= hand_over(&a);
+		o->status |= map_partitions(d->name);
+		/* from now on the set's device stands for its main, whose links go */
+		sysfs_announce(a.main);
+		sysfs_announce(a.spare);
 		return;
 	}
 	if (err == -EEXIST || err == -EBUSY)
@@ -204,6 +205,8 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 			activate(d, policy, o);
 		return;
 	}
+	if (d->kind == DECIDE_ACTIVE && !policy->dry_run)
+		o->status |= map_partitions(d->name);
 	if (d->spare && d->spare->verdict == VERDICT_REPAIRABLE && d->kind != DECIDE_ACTIVE)
 		o->repair = REPAIR_NEEDED;
 	/* what nobody asked for may be left undone; but not for a reason that needs somebody to look */

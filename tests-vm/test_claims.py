@@ -7,6 +7,7 @@ import pytest
 
 from harness.debian import PACKAGES, debian
 from harness.disk import Disk
+from harness.hotplug import plug, unplug
 from harness.machine import Machine
 from harness.products import with_dm_remap
 from harness.root import boot_lane, dracut, root_image
@@ -46,39 +47,23 @@ def system():
         yield vm
 
 
-def plug(vm, disk):
-    vm.plug(disk)
-    dev = vm.device_of(disk)
-    vm.run("udevadm settle")
-    return dev
-
-
-def unplug(vm, disk):
-    dev = vm.device_of(disk)
-    vm.unplug(disk)
-    vm.wait_for(f"test ! -e {dev} && echo gone")
-    vm.run("udevadm settle")
-
-
 @pytest.fixture
 def members(system, new_disk):
     """Plugged in, the main first."""
     disks = new_disk("256M", serial="MAIN"), new_disk("16M", serial="SPARE")
     yield disks
     system.run("dmremap stop --all; udevadm settle")
-    for disk in disks:
-        unplug(system, disk)
+    unplug(system, *disks)
 
 
 def made(vm, main, spare, stack):
     """A set that the config names, below the stack; nothing of it is plugged in."""
-    bare = plug(vm, main)
-    vm.run(f"{stack.make.format(bare)} && udevadm settle")
-    uuid = vm.run(f"dmremap create home --main {bare} --spare {plug(vm, spare)}").strip()
+    plug(vm, main, spare)
+    vm.run(f"{stack.make.format(main.dev)} && udevadm settle")
+    uuid = vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}").strip()
     vm.put("/etc/dm-remap.conf", f"set {uuid} name=home main=serial:MAIN spare=serial:SPARE\n")
     vm.run(f"{stack.leave} && udevadm settle")
-    unplug(vm, main)
-    unplug(vm, spare)
+    unplug(vm, main, spare)
 
 
 def above(vm, dev):
@@ -92,7 +77,8 @@ def test_only_the_set_is_claimed(system, members, stack):
     vm, stack = system, STACKS[stack]
     made(vm, *members, stack)
     main, spare = members
-    bare = plug(vm, main)
+    plug(vm, main)
+    bare = main.dev
     assert above(vm, bare) == []
     plug(vm, spare)
     vm.wait_for(f"test -e {LINK} && echo there")
@@ -108,12 +94,12 @@ def test_lvm_by_hand(system, members):
     """It sees the main beside the set, wherever it looks for itself, and has to be told of that."""
     vm, lvm = system, STACKS["lvm"]
     made(vm, *members, lvm)
-    bare, _ = (plug(vm, disk) for disk in members)
+    plug(vm, *members)
     vm.wait_for(f"test -e {LINK} && echo there")
     vm.run(lvm.leave)
     refused = vm.run(lvm.look, check=False)
     assert "duplicate devices" in refused.stderr
-    (link,) = vm.run(f"udevadm info -q symlink {bare} | grep -o 'disk/by-id/wwn-[^ ]*'").split()
+    (link,) = vm.run(f"udevadm info -q symlink {members[0].dev} | grep -o 'disk/by-id/wwn-[^ ]*'").split()
     vm.put("/etc/lvm/lvmlocal.conf", f'devices {{ global_filter = [ "r|^/dev/{link}$|" ] }}\n')
     vm.run(f"{lvm.look} && udevadm settle && mount UUID={UUID} /mnt && umount /mnt")
     assert vm.run("pvs --noheadings -o pv_name").split() == ["/dev/mapper/home"]

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from harness.disk import Disk
+from harness.hotplug import active, plug, plugged, unplug
 from harness.machine import Machine
 from harness.root import boot_lane, dracut, root_image
 from harness.udev import RECORD, linked, start_udev
@@ -34,34 +35,6 @@ def vm(system):
     yield system
     system.run("udevadm settle; dmremap stop --all; udevadm settle")
     unplug(system, *(disk for disk in system.disks if disk not in before and plugged(system, disk)))
-
-
-def plugged(vm, disk):
-    return any(f"dev-{disk.node}" in device.get("qdev", "").split("/")
-               for device in vm.qmp.execute("query-block"))
-
-
-def plug(vm, *disks):
-    for disk in disks:
-        vm.plug(disk)
-    for disk in disks:
-        vm.device_of(disk)
-    vm.run("udevadm settle")
-
-
-def unplug(vm, *disks):
-    """Where the disks were that are gone when this returns."""
-    devs = [vm.device_of(disk) for disk in disks]
-    for disk, dev in zip(disks, devs):
-        vm.unplug(disk)
-        # not the next before this one is gone: the bus would lose the news of one of them
-        vm.wait_for(f"test ! -e {dev} && echo gone")
-    vm.run("udevadm settle")
-    return devs
-
-
-def active(vm):
-    return {found["name"]: found for found in json.loads(vm.run("dmremap status --json"))["sets"]}
 
 
 def leads_to(vm, link):
@@ -231,6 +204,8 @@ def test_partitions_of_a_whole_disk(vm, members):
     part = leads_to(vm, "/dev/mapper/disk-part2")
     assert leads_to(vm, BY_UUID) == leads_to(vm, f"/dev/disk/by-partuuid/{partuuid}") == part
     assert vm.run(f"blockdev --getsz {part}") == "32768\n"
+    vm.run("dmsetup remove disk-part2 && dmremap assemble disk")
+    assert leads_to(vm, BY_UUID) == leads_to(vm, "/dev/mapper/disk-part2")
 
     vm.run("mount /dev/mapper/disk-part2 /mnt")
     refused = vm.run("dmremap stop disk", check=False)
