@@ -122,7 +122,8 @@ int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max)
 	if (!dir)
 		return 0;
 	while (n < max && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+		/* a device is a directory, or a link to one; all the rest are its own attributes */
+		if (entry->d_name[0] == '.' || entry->d_type == DT_REG)
 			continue;
 		snprintf(attribute, sizeof(attribute), "%s/%s/dev", relation, entry->d_name);
 		list[n] = sysfs_dev(dev, attribute);
