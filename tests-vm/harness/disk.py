@@ -144,7 +144,8 @@ class Disk:
 
     def nodes(self):
         """The block nodes: a file or an NBD export, and a raw node that the device uses."""
-        cache = {"direct": False, "no-flush": False}
+        # A guest's flush is not for the host's disk, which others keep busy: images need not outlive the host.
+        cache = {"direct": False, "no-flush": not self.server}
         if self.server:
             below = {"driver": "nbd", "export": self.node,
                      "server": {"type": "unix", "path": self.server.address, "abstract": True}}

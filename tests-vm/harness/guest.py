@@ -128,7 +128,8 @@ class Guest:
 
     def blocked_tasks(self):
         """What tasks sleep for in the kernel, as far as the guest still answers."""
-        job = self.start("dmesg --clear; echo w >/proc/sysrq-trigger; dmesg")
+        job = self.start("echo w >/proc/sysrq-trigger; dmesg | tail -n 200;"
+                         " grep . /sys/block/*/inflight")
         try:
             self.wait(lambda: job.status is not None, 60, "that report")
         except (TimedOut, GuestGone) as error:
