@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/major.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,30 @@ static void read_hardware_ids(struct device *d)
 		snprintf(d->wwid, sizeof(d->wwid), "%s", d->dm_uuid);
 }
 
+/*
+ * Whether whoever stands before the machine, or is logged in, may have brought it, as it is or below other
+ * devices. Anybody may set up a loop device where the desktop lets him; the kernel calls no card removable.
+ */
+static bool is_removable(dev_t disk, int depth)
+{
+	dev_t below[MAX_RELATED], parent;
+	char type[8];
+	int n;
+
+	if (major(disk) == LOOP_MAJOR || major(disk) == NBD_MAJOR ||
+	    sysfs_number(disk, "removable", 0) || sysfs_on_usb(disk) ||
+	    (sysfs_text(disk, "device/type", type, sizeof(type)) && !strcmp(type, "SD")))
+		return true;
+	n = depth ? sysfs_related(disk, "slaves", below, MAX_RELATED) : 0;
+	for (int i = 0; i < n; i++) {
+		parent = sysfs_number(below[i], "partition", 0) ? sysfs_dev(below[i], "../dev")
+								: below[i];
+		if (is_removable(parent, depth - 1))
+			return true;
+	}
+	return false;
+}
+
 static void read_block_device(struct device *d)
 {
 	char text[32];
@@ -51,7 +76,8 @@ static void read_block_device(struct device *d)
 	d->sectors = sysfs_number(d->dev, "size", 0);
 	d->read_only = sysfs_number(d->dev, "ro", 0);
 	d->block = sysfs_number(d->disk, "queue/logical_block_size", DMR_SECTOR_SIZE);
-	d->removable = sysfs_number(d->disk, "removable", 0) || sysfs_on_usb(d->disk);
+	d->removable = is_removable(d->disk, MAX_DEPTH);
+	d->diskseq = sysfs_number(d->disk, "diskseq", 0);
 	d->zoned = sysfs_text(d->disk, "queue/zoned", text, sizeof(text)) && strcmp(text, "none");
 	read_hardware_ids(d);
 }
@@ -210,6 +236,11 @@ bool device_used(const struct device *d)
 	char use[DEVICE_TEXT];
 
 	return !d->is_file && used_directly_or_in_part(d->dev, use, sizeof(use));
+}
+
+bool device_replaced(const struct device *d)
+{
+	return !d->is_file && sysfs_number(d->disk, "diskseq", 0) != d->diskseq;
 }
 
 bool device_claimable(const struct device *d)

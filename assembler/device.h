@@ -23,7 +23,8 @@ struct device {
 	uint64_t start; /* of a partition in its disk, sectors */
 	uint32_t part_number; /* 0 = not a partition */
 	bool read_only;
-	bool removable; /* the medium, or the disk itself is on USB */
+	bool removable; /* its medium, or itself, or one of those that it is made of: anybody may bring it */
+	uint64_t diskseq; /* of its disk: no other one since the boot had it; 0 = older kernel */
 	bool zoned;
 	char dm_uuid[DEVICE_TEXT]; /* of a device-mapper device */
 	char wwid[DEVICE_TEXT];
@@ -51,6 +52,9 @@ void device_probe(struct device *d, bool claim);
  * nobody else can mount it, so this is not for devices that are none of our business.
  */
 bool device_claimable(const struct device *d);
+
+/* True if its number is another disk's by now: this one was taken away. */
+bool device_replaced(const struct device *d);
 
 /* True if the device, or a partition of it, is mounted somewhere, swap, or below another device. */
 bool device_used(const struct device *d);

@@ -9,13 +9,14 @@ from conftest import GUEST_PROGRAMS
 from harness import kernels
 from harness.debian import STOCK
 from harness.initramfs import MODULES
+from harness.remap import Mapped
 
 
 @pytest.fixture(scope="module")
 def fast_lane(tree):
     """Of the stock kernel, which has drivers for USB."""
     return kernels.lane(tree, "bookworm", GUEST_PROGRAMS, flavour=STOCK,
-                        modules=(*MODULES, "xhci_pci", "usb_storage"))
+                        modules=(*MODULES, "xhci_pci", "usb_storage", "loop"))
 
 
 def test_a_stick_that_claims_a_disk_gets_nothing_unless_it_is_named(boot, new_disk):
@@ -37,6 +38,26 @@ def test_a_stick_that_claims_a_disk_gets_nothing_unless_it_is_named(boot, new_di
     vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:DISK spare=path:{stick.dev}\n")
     assert "activated" in vm.run("dmremap assemble", check=False).stdout
     vm.run("dmremap stop root")
+
+
+def assert_refused_as_removable(vm, spare):
+    done = json.loads(vm.run("dmremap assemble --all --threshold 0 --json"))["decisions"]
+    assert {found["decision"] for found in done} == {"skip"}
+    assert f"its spare {spare} is removable" in "".join(found["reason"] for found in done)
+
+
+def test_nor_by_way_of_a_device_on_it(boot, new_disk):
+    """As a logical volume, which LVM would activate by itself, or in a file that somebody has set up."""
+    disk, stick = new_disk("64M", serial="DISK"), new_disk("20M", "usb", serial="STICK")
+    vm = boot(disk, stick)
+    with Mapped(vm, "inner", f"0 32768 linear {stick.dev} 2048") as inner, \
+            Mapped(vm, "outer", f"0 32768 linear {inner.dev} 0") as outer:
+        vm.run(f"dmremap create root --main {disk.dev} --spare {outer.dev}")
+        assert_refused_as_removable(vm, "/dev/dm-1")
+        vm.run(f"dd if={outer.dev} of=/tmp/image bs=1M && losetup /dev/loop0 /tmp/image"
+               f" && dd if=/dev/zero of={outer.dev} bs=1M || true")
+    assert_refused_as_removable(vm, "/dev/loop0")
+    vm.run("losetup -d /dev/loop0")
 
 
 def test_nor_does_a_stick_that_claims_to_be_a_main(boot, new_disk):
