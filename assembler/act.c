@@ -144,8 +144,7 @@ static bool mend(struct decision *d, const struct policy *policy, struct outcome
 	return false;
 }
 
-/* Those that are missing. Returns exit status bits. */
-static int map_partitions(const char *name)
+int act_map_partitions(const char *name)
 {
 	struct active_set set;
 	int err = active_lookup(name, &set) ? partitions_map(&set) : 0;
@@ -175,7 +174,7 @@ static void activate(struct decision *d, const struct policy *policy, struct out
 	err = activate_create(&a);
 	if (!err) {
 		o->activated = true;
-		o->status |= map_partitions(d->name);
+		o->status |= act_map_partitions(d->name);
 		/* from now on the set's device stands for its main, whose links go */
 		sysfs_announce(a.main);
 		sysfs_announce(a.spare);
@@ -199,14 +198,17 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 		snprintf(d->reason, sizeof(d->reason),
 			 "main %s is in use (swap, or part of another device)",
 			 printable(d->main->path));
+	} else if (d->kind == DECIDE_ACTIVATE &&
+		   (device_replaced(d->main) || device_replaced(d->spare->device))) {
+		d->kind = DECIDE_MISSING;
+		snprintf(d->reason, sizeof(d->reason), "main %s or spare %s has been taken away",
+			 printable(d->main->path), printable(d->spare->device->path));
 	}
 	if (d->kind == DECIDE_ACTIVATE) {
 		if (mend(d, policy, o) && !policy->dry_run)
 			activate(d, policy, o);
 		return;
 	}
-	if (d->kind == DECIDE_ACTIVE && !policy->dry_run)
-		o->status |= map_partitions(d->name);
 	if (d->spare && d->spare->verdict == VERDICT_REPAIRABLE && d->kind != DECIDE_ACTIVE)
 		o->repair = REPAIR_NEEDED;
 	/* what nobody asked for may be left undone; but not for a reason that needs somebody to look */

@@ -26,6 +26,9 @@ struct outcome {
  */
 void act(struct decision *d, const struct policy *policy, struct outcome *o);
 
+/* Map the partitions of active set @name that are not mapped yet. Returns exit status bits. */
+int act_map_partitions(const char *name);
+
 /* "none", "needed", "done" or "failed" */
 const char *repair_text(enum repair_result repair);
 

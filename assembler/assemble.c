@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "act.h"
 #include "command.h"
 #include "decisions.h"
 #include "log.h"
@@ -60,21 +61,36 @@ static int report_unknown(const struct request *r, const struct decision *d, int
 	return status;
 }
 
-static int assemble(const struct request *r, json_t *list)
+static int carry_out(const struct request *r, const struct inventory *inv, json_t *list)
 {
 	struct decision *decisions;
-	struct inventory inv;
-	int n, status;
+	int n = decisions_make(inv, &r->policy, r->wanted, r->wanted_count, &decisions);
+	int status = 0;
 
-	status = inventory_read(&inv, NULL, 0);
-	n = decisions_make(&inv, &r->policy, r->wanted, r->wanted_count, &decisions);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		status |= decisions_carry_out(&decisions[i], &r->policy, !r->quiet_run, list);
-	if (n >= 0)
-		status |= report_unknown(r, decisions, n);
+		/* a table that was changed since, if the user says so */
+		if (r->wanted_count && decisions[i].kind == DECIDE_ACTIVE && !r->policy.dry_run)
+			status |= act_map_partitions(decisions[i].name);
+	}
+	status |= n >= 0 ? report_unknown(r, decisions, n) : EXIT_FAILED;
+	free(decisions);
+	return status;
+}
+
+/* Only what changes something is done under the lock: a disk that hangs keeps nobody else waiting. */
+static int assemble(const struct request *r, json_t *list)
+{
+	struct inventory inv;
+	int status = inventory_read(&inv, NULL, 0, INVENTORY_PATIENCE);
+	int lock = r->policy.dry_run ? -1 : decisions_lock();
+
+	if (lock >= 0 || r->policy.dry_run)
+		status |= carry_out(r, &inv, list);
 	else
 		status |= EXIT_FAILED;
-	free(decisions);
+	if (lock >= 0)
+		close(lock);
 	inventory_free(&inv);
 	/* a set that could not be seen may be the one that a boot waits for */
 	return status & EXIT_FAILED ? status | EXIT_UNDONE : status;
@@ -126,7 +142,7 @@ int cmd_assemble(int argc, char **argv)
 {
 	struct request r = {0};
 	json_t *list = NULL;
-	int lock = -1, status;
+	int status;
 
 	policy_read(&r.policy, in_initramfs());
 	if (r.policy.debug)
@@ -134,13 +150,6 @@ int cmd_assemble(int argc, char **argv)
 	status = parse_options(&r, argc, argv);
 	if (status)
 		goto out;
-	if (r.policy.enabled && !r.policy.dry_run) {
-		lock = decisions_lock(r.policy.timeout);
-		if (lock < 0) {
-			status = EXIT_FAILED | EXIT_UNDONE;
-			goto out;
-		}
-	}
 	if (r.json)
 		list = json_array();
 	if (r.policy.enabled) {
@@ -151,8 +160,6 @@ int cmd_assemble(int argc, char **argv)
 	}
 	if (r.json)
 		json_print(json_pack("{so}", "decisions", list));
-	if (lock >= 0)
-		close(lock);
 out:
 	policy_free(&r.policy);
 	return status;

@@ -16,7 +16,13 @@
 
 #define LOCK_FILE DMREMAP_RUN_DIR "/lock"
 
-int decisions_lock(unsigned int timeout)
+/* Longer than it takes to mend a set's copies on a disk that is slow, and to activate it. */
+#define LOCK_PATIENCE 60 /* seconds */
+
+/* A spare that has answered when it came. Each event of any other device waits for it. */
+#define PREVIEW_PATIENCE 5 /* seconds */
+
+int decisions_lock(void)
 {
 	struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
 	int fd;
@@ -28,7 +34,7 @@ int decisions_lock(unsigned int timeout)
 		return -1;
 	}
 	for (unsigned int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
-		if (errno != EWOULDBLOCK || i >= timeout * 10) {
+		if (errno != EWOULDBLOCK || i >= LOCK_PATIENCE * 10) {
 			log_error("another dmremap holds " LOCK_FILE
 				  "; try again when it has finished");
 			close(fd);
@@ -82,7 +88,7 @@ int decisions_preview(struct inventory *inv, const struct policy *policy, char *
 	/* without a spare that waits there is nothing to decide */
 	if (n || is_spare) {
 		paths[n++] = path;
-		inventory_read(inv, paths, n);
+		inventory_read(inv, paths, n, PREVIEW_PATIENCE);
 		n = decisions_make(inv, policy, NULL, 0, decisions);
 	}
 	free(paths);

@@ -9,10 +9,10 @@
 
 /*
  * One dmremap at a time acts on sets: the next one then finds them active. Returns a descriptor to be closed,
- * or -1 with the reason said. One that hangs, on a dead disk perhaps, is not waited for longer than
- * @timeout seconds.
+ * or -1 with the reason said, as one that hangs, on a dead disk perhaps, is not waited for long. What reads
+ * devices that may be none of the set's does so before it takes the lock.
  */
-int decisions_lock(unsigned int timeout);
+int decisions_lock(void);
 
 /* inventory_decide() with what is active now. */
 int decisions_make(const struct inventory *inv, const struct policy *policy,

@@ -46,32 +46,35 @@ struct request {
 	enum activate activate;
 };
 
-/* What was masked as the main of a spare that is none any more has its links back. */
-static void unmask_mains(void)
+/* The main of @set, which was masked for a spare that is none any more, has its links back. */
+static void unmask_main(const uuid_t set)
 {
 	struct device *list;
 	int n = device_list(&list);
-	uuid_t set;
+	uuid_t masked_for, holder;
 
 	for (int i = 0; i < n; i++) {
-		if (!active_holder(list[i].dev, set))
+		if (remembered_member(list[i].dev, masked_for) && !uuid_compare(masked_for, set) &&
+		    !active_holder(list[i].dev, holder))
 			sysfs_announce(list[i].dev);
 	}
 	if (n >= 0)
 		free(list);
 }
 
-/* Is it a spare? Then it is remembered; returns true if that is new. */
+/* Is it a spare? Then it is remembered; returns true if that is new. What can't be read stays what it was. */
 static bool look_at(char *path)
 {
 	struct inventory inv;
 	bool new = false;
-	uuid_t ignored;
+	uuid_t set;
 
-	if (!inventory_read(&inv, &path, 1) && inv.spare_count)
-		new = remember(path, inv.spares->uuid);
-	else if (forget(path, ignored))
-		unmask_mains();
+	if (!inventory_read(&inv, &path, 1, INVENTORY_PATIENCE)) {
+		if (inv.spare_count)
+			new = remember(path, inv.spares->uuid);
+		else if (!inv.unread && forget(path, set))
+			unmask_main(set);
+	}
 	inventory_free(&inv);
 	return new;
 }
@@ -120,24 +123,37 @@ static int act_on(struct decision *d, const struct request *r, bool new_spare)
 	return EXIT_FINE;
 }
 
-/* Decide on @sets anew, with all devices in sight. */
-static int complete(const struct request *r, const struct decision *sets, int count, bool new_spare)
+static int act_on_all(const struct request *r, const struct decision *sets, int count,
+		      const struct inventory *inv, bool new_spare)
 {
 	struct decision *decisions;
-	struct inventory inv;
-	char **paths;
-	int spares = remembered(&paths), status, n;
+	int n = decisions_make(inv, &r->policy, NULL, 0, &decisions);
+	int status = n < 0 ? EXIT_FAILED : EXIT_FINE;
 
-	status = inventory_read_spares(&inv, paths, spares);
-	n = decisions_make(&inv, &r->policy, NULL, 0, &decisions);
 	for (int i = 0; i < n; i++) {
 		if (is_among(sets, count, decisions[i].uuid))
 			status |= act_on(&decisions[i], r, new_spare);
 	}
 	free(decisions);
+	return status;
+}
+
+/* Decide on @sets anew, with all devices in sight. */
+static int complete(const struct request *r, const struct decision *sets, int count, bool new_spare)
+{
+	struct inventory inv;
+	char **paths;
+	int spares = remembered(&paths);
+	int status = inventory_read_spares(&inv, paths, spares);
+	int lock = decisions_lock();
+
+	status |=
+		lock < 0 ? EXIT_FAILED | EXIT_UNDONE : act_on_all(r, sets, count, &inv, new_spare);
+	if (lock >= 0)
+		close(lock);
 	inventory_free(&inv);
 	free_paths(paths, spares);
-	return n < 0 ? EXIT_FAILED : status;
+	return status;
 }
 
 /* The number that udev gives the device whose event this is; 0 if this is none. */
@@ -186,7 +202,7 @@ static int arrived(const struct request *r, struct device *d)
 {
 	const char *why = device_passed_over(d);
 	struct decision *sets;
-	int n, lock, status = EXIT_FINE;
+	int n, status = EXIT_FINE;
 	uuid_t set;
 	bool new;
 
@@ -198,15 +214,8 @@ static int arrived(const struct request *r, struct device *d)
 	if (active_holder(d->dev, set) || (r->activate == ACTIVATE_NONE && !new))
 		return EXIT_FINE;
 	n = sets_of(d->path, d->dev, &r->policy, &sets);
-	lock = n > 0 ? decisions_lock(r->policy.timeout) : -1;
-	if (lock >= 0) {
-		/* others may have been told of the set's other member */
-		if (!active_holder(d->dev, set))
-			status = complete(r, sets, n, new);
-		close(lock);
-	} else if (n) {
-		status = EXIT_FAILED | EXIT_UNDONE;
-	}
+	if (n)
+		status = n < 0 ? EXIT_FAILED | EXIT_UNDONE : complete(r, sets, n, new);
 	free(sets);
 	return status;
 }

@@ -154,7 +154,7 @@ static struct workers *ask_all(const struct inventory *inv, size_t size, work_fn
 	struct workers *w = workers_start(inv->device_count, size, work, inv);
 
 	if (w)
-		workers_wait(w, INVENTORY_PATIENCE);
+		workers_wait(w, inv->patience);
 	else
 		log_error("cannot look at the devices: %s", strerror(errno));
 	return w;
@@ -164,8 +164,12 @@ static int find_spares(struct inventory *inv)
 {
 	struct workers *w = ask_all(inv, sizeof(struct answer), look_for_metadata);
 
-	for (size_t i = 0; w && i < inv->device_count; i++)
-		take_answer(inv, &inv->devices[i], workers_result(w, i));
+	for (size_t i = 0; w && i < inv->device_count; i++) {
+		const struct answer *a = workers_result(w, i);
+
+		inv->unread += !a || a->err || a->unreadable;
+		take_answer(inv, &inv->devices[i], a);
+	}
 	workers_end(w);
 	return w ? 0 : EXIT_FAILED;
 }
@@ -201,11 +205,11 @@ static int read_devices(struct inventory *inv)
 	return status;
 }
 
-int inventory_read(struct inventory *inv, char *const *paths, int count)
+int inventory_read(struct inventory *inv, char *const *paths, int count, unsigned int patience)
 {
 	int status;
 
-	memset(inv, 0, sizeof(*inv));
+	*inv = (struct inventory){.patience = patience};
 	status = count ? read_named(inv, paths, count) : read_all(inv);
 	return status | read_devices(inv);
 }
@@ -214,7 +218,8 @@ int inventory_read_spares(struct inventory *inv, char *const *paths, int count)
 {
 	int status;
 
-	*inv = (struct inventory){.asked = paths, .asked_count = count};
+	*inv = (struct inventory){
+		.asked = paths, .asked_count = count, .patience = INVENTORY_PATIENCE};
 	status = read_all(inv);
 	return status | read_devices(inv);
 }

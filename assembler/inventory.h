@@ -11,11 +11,13 @@ struct inventory {
 	struct found_spare *spares;
 	struct dmr_super *supers; /* of each spare, if it has one */
 	size_t spare_count;
+	size_t unread; /* devices of which it could not be found out whether they are spares */
 	char *const *asked; /* paths of those that are looked at for metadata; NULL: all */
 	int asked_count;
+	unsigned int patience; /* seconds without a word from a device after which it is left out */
 };
 
-/* Seconds without a word from a device after which it is left out: longer than most disks try to read a bad sector. */
+/* Longer than most disks try to read a bad sector. */
 #define INVENTORY_PATIENCE 30
 
 /*
@@ -23,8 +25,8 @@ struct inventory {
  * can't be read are reported if they were named, those that don't answer in any case. Returns 0 or exit
  * status bits; release with inventory_free() in any case.
  */
-int inventory_read(struct inventory *inv, char *const *paths, int count);
-/* The same for all block devices, of which only @paths, that are there, can be spares. */
+int inventory_read(struct inventory *inv, char *const *paths, int count, unsigned int patience);
+/* The same for all block devices, with INVENTORY_PATIENCE, of which only @paths, that are there, can be spares. */
 int inventory_read_spares(struct inventory *inv, char *const *paths, int count);
 /*
  * match_decide() on what there is and @active. The caller frees *@decisions, which point into @inv. Returns

@@ -92,16 +92,20 @@ static int map_all(const struct active_set *set)
 				 : NULL;
 	blkid_partlist list = pr ? blkid_probe_get_partitions(pr) : NULL;
 	int n = list ? blkid_partlist_numof_partitions(list) : 0, status = 0;
+	const uint64_t end = sysfs_number(set->dev, "size", 0);
 
 	for (int i = 0; i < n; i++) {
 		blkid_partition part = blkid_partlist_get_partition(list, i);
+		uint64_t start = blkid_partition_get_start(part);
+		uint64_t sectors = blkid_partition_get_size(part);
 		int err = 0;
 
-		/* a container of others */
-		if (!blkid_partition_is_extended(part))
-			err = map_one(set, blkid_partition_get_partno(part),
-				      blkid_partition_get_start(part),
-				      blkid_partition_get_size(part));
+		/* a table may say more than there is, and then the kernel's own partition is cut, too */
+		if (start < end && sectors > end - start)
+			sectors = end - start;
+		/* an extended one is a container of others */
+		if (start < end && !blkid_partition_is_extended(part))
+			err = map_one(set, blkid_partition_get_partno(part), start, sectors);
 		status = status ? status : err;
 	}
 	blkid_free_probe(pr);

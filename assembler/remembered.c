@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -66,6 +67,38 @@ bool forget(const char *path, uuid_t uuid)
 		return false;
 	file_of(path, file, sizeof(file));
 	return !unlink(file);
+}
+
+bool remembered_member(dev_t dev, uuid_t set)
+{
+	static const char property[] = "E:DM_REMAP_SET=";
+	const size_t prefix = strlen(property);
+	char file[64], line[256];
+	bool found = false;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "/run/udev/data/b%u:%u", major(dev), minor(dev));
+	f = fopen(file, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		found = !strncmp(line, property, prefix) && !uuid_parse(line + prefix, set);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+bool remembered_set(const uuid_t set)
+{
+	char **paths;
+	int n = remembered(&paths);
+	bool found = false;
+	uuid_t uuid;
+
+	for (int i = 0; i < n && !found; i++)
+		found = recall(paths[i], uuid) && !uuid_compare(uuid, set);
+	free_paths(paths, n);
+	return found;
 }
 
 static int no_dots(const struct dirent *entry)

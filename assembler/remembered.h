@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uuid/uuid.h>
 
 /*
@@ -19,6 +20,12 @@ bool remember(const char *path, const uint8_t *uuid);
 
 /* Returns true if @path was remembered, and in @uuid which set it was of: 0 if that can't be told any more. */
 bool forget(const char *path, uuid_t uuid);
+
+/* Returns true if udev took @dev for a member at its last event, and in @set of which set. */
+bool remembered_member(dev_t dev, uuid_t set);
+
+/* True if a spare of @set is remembered. */
+bool remembered_set(const uuid_t set);
 
 /* The paths of those that are remembered, and their number; free_paths() them. */
 int remembered(char ***paths);

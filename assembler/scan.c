@@ -70,7 +70,7 @@ int cmd_scan(int argc, char **argv)
 	bool json = flag_option(argc, argv, usage, "json");
 	int status;
 
-	status = inventory_read(&inv, argv + optind, argc - optind);
+	status = inventory_read(&inv, argv + optind, argc - optind, INVENTORY_PATIENCE);
 	if (json)
 		list = json_array();
 	status |= scan(&inv, list);

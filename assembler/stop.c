@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "active.h"
 #include "command.h"
+#include "decisions.h"
 #include "log.h"
 #include "partitions.h"
 #include "task.h"
@@ -79,7 +81,7 @@ static int stop_named(const char *name)
 int cmd_stop(int argc, char **argv)
 {
 	bool all = false, unused = false;
-	int c;
+	int c, lock, status;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'a')
@@ -91,5 +93,10 @@ int cmd_stop(int argc, char **argv)
 	}
 	if (all ? optind != argc : optind + 1 != argc || unused)
 		return usage_error(argv, "name one set, or --all");
-	return all ? stop_all(unused) : stop_named(argv[optind]);
+	lock = decisions_lock();
+	if (lock < 0)
+		return EXIT_FAILED;
+	status = all ? stop_all(unused) : stop_named(argv[optind]);
+	close(lock);
+	return status;
 }

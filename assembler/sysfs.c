@@ -148,10 +148,14 @@ int sysfs_partitions(dev_t disk, dev_t *list, int max)
 
 void sysfs_announce(dev_t dev)
 {
+	dev_t part[MAX_PARTITIONS];
+	int n = sysfs_partitions(dev, part, MAX_PARTITIONS);
 	char path[PATH_MAX];
 
 	attribute_path(dev, "uevent", path, sizeof(path));
 	log_write(path, 0, "change");
+	for (int i = 0; i < n; i++)
+		sysfs_announce(part[i]);
 }
 
 bool sysfs_page_serial(const char *page, size_t n, char *text, size_t size)

@@ -40,7 +40,7 @@ int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max);
 /* The same of the partitions of disk @disk that the kernel has. */
 int sysfs_partitions(dev_t disk, dev_t *list, int max);
 
-/* Have udev look at @dev again, as if it had changed. */
+/* Have udev look at @dev, and at its partitions, again, as if they had changed. */
 void sysfs_announce(dev_t dev);
 
 /* The unit serial number of a SCSI disk, which the kernel only gives as a raw page. */

@@ -15,6 +15,7 @@
 #include "decisions.h"
 #include "log.h"
 #include "probe.h"
+#include "remembered.h"
 #include "sysfs.h"
 
 static const char usage[] =
@@ -92,6 +93,9 @@ static bool is_awaited(struct device *d, const struct policy *policy, uuid_t set
 		uuid_copy(set, decision->uuid);
 		found = true;
 	}
+	/* a spare that can't be read just now doesn't tell: then the main stays what it was */
+	if (!found && inv.unread)
+		found = remembered_member(d->dev, set) && remembered_set(set);
 	free(decisions);
 	inventory_free(&inv);
 	return found;

@@ -4,6 +4,7 @@
 import json
 import time
 
+from harness.hotplug import active
 from harness.patience import deadline
 from harness.remap import Mapped, slow
 
@@ -26,6 +27,26 @@ def test_a_disk_that_hangs_holds_up_nobody(boot, new_disk):
         assert said.endswith(f"/dev/{node} does not answer; it is left out")
         assert "dm-remap/lock" not in vm.run("ls -l /proc/[0-9]*/fd", check=False).stdout
         vm.run("dmremap stop home")
+        hanging.becomes(f"0 131072 linear {stuck.dev} 0")
+        vm.wait_for(f"dmsetup info -c --noheadings -o open {hanging.name} | grep -w 0")
+
+
+def test_nor_several_sets_whose_members_come_at_once(boot, new_disk):
+    """Each event waits for it, and none of them for the others that do."""
+    stuck = new_disk("64M")
+    pairs = [(new_disk("8M", serial=f"MAIN{n}"), new_disk("2M", serial=f"SPARE{n}"))
+             for n in range(4)]
+    members = [disk for pair in pairs for disk in pair]
+    vm = boot(stuck, *members)
+    for number, (main, spare) in enumerate(pairs):
+        vm.run(f"dmremap create set{number} --main {main.dev} --spare {spare.dev}")
+    for disk in members[1::2]:
+        vm.run(f"dmremap incremental --activate none {disk.dev}")
+    with slow(vm, "stuck", stuck, NEVER) as hanging:
+        vm.run(f"for disk in {' '.join(disk.dev for disk in members[::2])}; do"
+               " dmremap incremental $disk & done; wait", timeout=2 * PATIENCE)
+        assert len(active(vm)) == len(pairs)
+        vm.run("dmremap stop --all")
         hanging.becomes(f"0 131072 linear {stuck.dev} 0")
         vm.wait_for(f"dmsetup info -c --noheadings -o open {hanging.name} | grep -w 0")
 

@@ -104,12 +104,18 @@ def test_a_main_in_use_keeps_its_links(vm, members, use, leave):
     vm.run(leave)
 
 
-def test_spares_that_contest_a_main_mask_it(vm, members, new_disk):
+@pytest.mark.parametrize("part", ["", "1"], ids=["itself", "a partition"])
+def test_spares_that_contest_a_main_mask_it(vm, members, new_disk, part):
     """It may be used with neither, and not without them, until they are spares no longer."""
     main, spare = members
-    made(vm, main, spare)
+    plug(vm, main, spare)
+    if part:
+        vm.run(f"echo start=2048 | sfdisk -q --label gpt {main.dev}; udevadm settle")
+    vm.run(f"mkfs.ext4 -q -U {UUID} {main.dev}{part};"
+           f" dmremap create home --main {main.dev} --spare {spare.dev}")
+    unplug(vm, main, spare)
     plug(vm, main)
-    assert leads_to(vm, BY_UUID) == main.dev
+    assert leads_to(vm, BY_UUID) == f"{main.dev}{part}"
     copies = [new_disk("16M", serial=f"COPY{number}") for number in range(2)]
     for copy in copies:
         copy.path.write_bytes(spare.path.read_bytes())
@@ -120,7 +126,22 @@ def test_spares_that_contest_a_main_mask_it(vm, members, new_disk):
         assert leads_to(vm, BY_UUID) == BY_UUID
         vm.run(f"dd if=/dev/zero of={copy.dev} bs=1M || true; udevadm settle")
     vm.wait_for(f"readlink -e {BY_UUID}")
-    assert leads_to(vm, BY_UUID) == main.dev
+    assert leads_to(vm, BY_UUID) == f"{main.dev}{part}"
+
+
+def test_a_spare_that_cannot_be_read_any_more_is_still_one(vm, members):
+    """Its main would be mounted without it."""
+    main, spare = members
+    made(vm, main, spare)
+    plug(vm, main, spare)
+    vm.run("dmremap stop home; udevadm settle")
+    spare.fail("read")
+    for disk in spare, main, spare:
+        vm.run(f"udevadm trigger --settle {disk.dev}")
+        assert leads_to(vm, BY_UUID) == BY_UUID
+    spare.heal()
+    vm.run(f"dd if=/dev/zero of={spare.dev} bs=1M || true; udevadm settle")
+    vm.wait_for(f"readlink -e {BY_UUID}")
 
 
 def test_a_set_that_was_stopped_stays_so_until_a_member_comes_anew(vm, members):
@@ -204,7 +225,8 @@ def test_partitions_of_a_whole_disk(vm, members):
     part = leads_to(vm, "/dev/mapper/disk-part2")
     assert leads_to(vm, BY_UUID) == leads_to(vm, f"/dev/disk/by-partuuid/{partuuid}") == part
     assert vm.run(f"blockdev --getsz {part}") == "32768\n"
-    vm.run("dmsetup remove disk-part2 && dmremap assemble disk")
+    vm.run("dmsetup remove disk-part2 && dmremap assemble && ! test -e /dev/mapper/disk-part2"
+           " && dmremap assemble disk")
     assert leads_to(vm, BY_UUID) == leads_to(vm, "/dev/mapper/disk-part2")
 
     vm.run("mount /dev/mapper/disk-part2 /mnt")
