@@ -30,7 +30,7 @@ help:
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
 	@echo 'make module-all  the same for the kernels of Debian 12, 13 and testing, each built with its own compiler'
 	@echo 'make sparse      check the module and dmremap with sparse'
-	@echo 'make install     dmremap, udev rule, systemd units, dracut module, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make install     dmremap, udev rule, systemd units, initramfs hooks, kernel sources for DKMS; PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make clean       remove build/'
 	@echo 'V=1 shows the commands.'
 
@@ -260,6 +260,8 @@ install: build/dmremap
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d assembler/udev/60-persistent-dm-remap.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system assembler/systemd/*.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*
+	install -d $(DESTDIR)$(PREFIX)/share/initramfs-tools
+	cp -R --preserve=mode initramfs-tools-hook/. $(DESTDIR)$(PREFIX)/share/initramfs-tools
 	install -D -m 644 -t $(DKMS_SRC) kernel/*.[ch] kernel/Kbuild
 	sed 's/#MODULE_VERSION#/$(VERSION)/' kernel/dkms.conf >$(DKMS_SRC)/dkms.conf
 

@@ -143,11 +143,17 @@ static bool print_if_spare(const struct device *d)
 	return true;
 }
 
+/* The boot goes on without what it could not activate, as the user has allowed it to. */
+static bool gone_raw(const struct policy *policy)
+{
+	return policy->allow_raw && !access(DMREMAP_RUN_DIR "/raw", F_OK);
+}
+
 static bool print_if_main(struct device *d, const struct policy *policy)
 {
 	uuid_t set;
 
-	if (policy->enabled && !policy->dry_run && !device_used(d) &&
+	if (policy->enabled && !policy->dry_run && !gone_raw(policy) && !device_used(d) &&
 	    (is_named(d, policy, set) || is_awaited(d, policy, set))) {
 		print_properties("main", set);
 		return true;

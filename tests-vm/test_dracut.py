@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.adopted import adopted as adopted_root
 from harness.assembler import examine
 from harness.copies import Copies
 from harness.disk import Disk
@@ -23,26 +24,14 @@ both = pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "no-sys
 
 @pytest.fixture(scope="module")
 def adopted_once(root_tree):
-    """A root partition that became the main of a set while it was mounted."""
-    with Disk.copy_of(root_image(root_tree), serial="MAIN") as disk, \
-            Disk("64M", serial="SPARE") as spare:
-        plain = dracut(root_tree, systemd=False)
-        with Machine(boot_lane(root_tree, plain), [disk, spare]) as vm:
-            vm.boot()
-            uuid = vm.run(f"dmremap create root --main {disk.dev}1 --spare {spare.dev}").strip()
-            config = f"set {uuid} name=root main=partuuid:{ROOT_PARTUUID} spare=serial:SPARE\n"
-            vm.run("cat > /etc/dm-remap.conf", stdin=config.encode())
-            vm.shutdown()
-        with disk.snapshot() as disk_then, spare.snapshot() as spare_then:
-            yield SimpleNamespace(tree=root_tree, disk=disk, spare=spare, config=config,
-                                  copies=Copies.of(spare), snapshots=(disk_then, spare_then))
+    with adopted_root(root_tree, dracut(root_tree, systemd=False)) as found:
+        yield found
 
 
 @pytest.fixture
 def adopted(adopted_once):
     """The same for each test, as it was then."""
-    for snapshot in adopted_once.snapshots:
-        snapshot.restore()
+    adopted_once.restore()
     return adopted_once
 
 
@@ -90,7 +79,7 @@ def assert_stopped_with_a_reason(vm, reason="damaged: the metadata on /dev/sd. c
     vm.console.send("grep /sysroot /proc/mounts; ls /dev/mapper; echo status-$?")
     assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
     vm.console.send("dmremap assemble --all > /dev/null 2>&1; echo exit-$?")
-    assert vm.console.expect("^exit-([0-9]+)")[1] == "4"
+    assert int(vm.console.expect(r"^exit-([0-9]+)\s")[1]) & 4
 
 
 def test_a_set_in_the_config_is_enough_for_the_image(adopted):
@@ -132,6 +121,12 @@ def test_without_a_superblock_the_boot_stops(adopted, systemd):
 
 
 @both
+def test_nor_without_the_module(adopted, systemd):
+    with machine(adopted, systemd, append="rd.dmremap.timeout=5 module_blacklist=dm_remap") as vm:
+        assert_stopped_with_a_reason(vm, "skip: the kernel has no target for it")
+
+
+@both
 def test_nor_does_it_go_on_from_the_device_that_is_there(adopted, systemd):
     for copy in adopted.copies:
         copy.corrupt("random", block=0)
@@ -157,6 +152,18 @@ def test_members_that_come_late_are_waited_for(adopted, late):
             vm.plug(disk)
         vm.guest.wait_up(240)
         assert_root_is_the_set(vm, adopted.disk)
+
+
+@both
+def test_it_may_be_allowed_to_go_on_from_the_bare_main(adopted, systemd):
+    """When the time is up, not before."""
+    with machine(adopted, systemd, disks=[adopted.disk],
+                 append="rd.dmremap.timeout=3 rd.dmremap.allow_raw=1") as vm:
+        vm.start()
+        vm.console.expect("root: missing: its spare is not there", 120)
+        vm.console.expect("going on without it, from the bare main", 120)
+        vm.guest.wait_up(240)
+        assert vm.run("findmnt -no SOURCE /") == f"{adopted.disk.dev}1\n"
 
 
 def test_a_clone_of_the_root_disk_is_left_alone(adopted):

@@ -4,7 +4,8 @@
 # Whatever stopped the boot: if it was a set, say which, why, and what to type.
 
 getargbool 1 rd.dmremap || return 0
-_dmremap_said=$(dmremap assemble --all --dry-run 2>&1 < /dev/null)
+# Not only what is decided: the kernel may have refused it.
+_dmremap_said=$(dmremap assemble --all 2>&1 < /dev/null)
 if [ $(($? & 4)) -ne 0 ]; then
     warn "dm-remap: a set that this boot needs is not active:"
     printf '%s\n' "$_dmremap_said"

@@ -7,6 +7,8 @@
 # All other options are dmremap's to read. This one helps also when dmremap itself is what keeps
 # the machine from booting.
 getargbool 1 rd.dmremap || return 0
+# Given up before, and going on all the same.
+[ -e /run/dm-remap/raw ] && return 0
 
 _dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
 _dmremap_status=$?
@@ -36,7 +38,15 @@ else
     _dmremap_now=${_dmremap_now%%.*}
     : "${_dmremap_since:=$_dmremap_now}"
     if [ $((_dmremap_now - _dmremap_since)) -ge "$(getargnum 30 0 86400 rd.dmremap.timeout)" ]; then
-        emergency_shell -n dm-remap "dm-remap: a set that this boot needs could not be activated"
+        if getargbool 0 rd.dmremap.allow_raw; then
+            warn "dm-remap: rd.dmremap.allow_raw: going on without it, from the bare main"
+            # from now on mains are not masked
+            mkdir -p /run/dm-remap/raw
+            udevadm trigger --subsystem-match=block
+            _dmremap_done=1
+        else
+            emergency_shell -n dm-remap "dm-remap: a set that this boot needs could not be activated"
+        fi
         unset _dmremap_since _dmremap_said
     fi
 fi

@@ -20,6 +20,7 @@ def with_dm_remap(tree):
         "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
             source / "assembler/udev/60-persistent-dm-remap.rules",
         "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap",
+        "/usr/share/initramfs-tools": source / "initramfs-tools-hook",
         "/usr/lib/systemd/system": source / "assembler/systemd",
         "/etc/systemd/system/sysinit.target.d/dm-remap.conf":
             "[Unit]\nWants=dm-remap-boot.service dm-remap-boot-unnamed.service dm-remap-stop.service\n"})
