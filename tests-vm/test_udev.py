@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from harness.disk import Disk
-from harness.hotplug import active, plug, plugged, unplug
+from harness.hotplug import active, plug, plug_in, plugged, unplug
 from harness.machine import Machine
 from harness.root import boot_lane, dracut, root_image
 from harness.udev import RECORD, linked, start_udev
@@ -278,7 +278,7 @@ def test_a_storm_of_disks(vm, new_disk, seed):
 
     random.shuffle(disks)
     for number, disk in enumerate(disks):
-        vm.plug(disk)
+        plug_in(vm, disk)
         if number in (len(disks) // 2, len(disks) - 1):
             vm.run("udevadm trigger --action=add -s block")
     vm.wait_for("test $(ls /sys/block | grep -c ^sd) = 31 && echo there")

@@ -17,12 +17,21 @@ def take_away(vm, disk):
     return dev
 
 
+def plug_in(vm, disk):
+    """
+    When this returns the guest has seen it; udev may be busy with it.
+
+    Each that comes has the bus tell all others of it, and while a disk is told too often the kernel gives up
+    asking for its size, and takes it to be empty.
+    """
+    vm.plug(disk)
+    vm.device_of(disk)
+
+
 def plug(vm, *disks):
     """When this returns udev is done with them."""
     for disk in disks:
-        vm.plug(disk)
-    for disk in disks:
-        vm.device_of(disk)
+        plug_in(vm, disk)
     vm.run("udevadm settle")
 
 
