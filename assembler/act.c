@@ -189,21 +189,29 @@ static void activate(struct decision *d, const struct policy *policy, struct out
 			"the kernel refused it; its log says why ('dmesg | grep remap')");
 }
 
+/* The devices may have been taken, or taken away, since they were looked at. */
+static void look_again(struct decision *d)
+{
+	const struct device *main = d->main, *spare = d->spare->device;
+
+	if (!device_claimable(main)) {
+		d->kind = DECIDE_SKIP;
+		snprintf(d->reason, sizeof(d->reason),
+			 "main %s is in use (swap, or part of another device)",
+			 printable(main->path));
+	} else if (device_replaced(main) || device_replaced(spare)) {
+		d->kind = DECIDE_MISSING;
+		snprintf(d->reason, sizeof(d->reason), "main %s or spare %s has been taken away",
+			 printable(main->path), printable(spare->path));
+	}
+}
+
 void act(struct decision *d, const struct policy *policy, struct outcome *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->valid_copies = d->spare ? d->spare->valid_copies : 0;
-	if (d->kind == DECIDE_ACTIVATE && !device_claimable(d->main)) {
-		d->kind = DECIDE_SKIP;
-		snprintf(d->reason, sizeof(d->reason),
-			 "main %s is in use (swap, or part of another device)",
-			 printable(d->main->path));
-	} else if (d->kind == DECIDE_ACTIVATE &&
-		   (device_replaced(d->main) || device_replaced(d->spare->device))) {
-		d->kind = DECIDE_MISSING;
-		snprintf(d->reason, sizeof(d->reason), "main %s or spare %s has been taken away",
-			 printable(d->main->path), printable(d->spare->device->path));
-	}
+	if (d->kind == DECIDE_ACTIVATE)
+		look_again(d);
 	if (d->kind == DECIDE_ACTIVATE) {
 		if (mend(d, policy, o) && !policy->dry_run)
 			activate(d, policy, o);

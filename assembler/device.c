@@ -42,13 +42,19 @@ static void read_hardware_ids(struct device *d)
 		snprintf(d->wwid, sizeof(d->wwid), "%s", d->dm_uuid);
 }
 
+static dev_t whole_disk(dev_t dev)
+{
+	return sysfs_number(dev, "partition", 0) ? sysfs_dev(dev, "../dev") : dev;
+}
+
 /*
  * Whether whoever stands before the machine, or is logged in, may have brought it, as it is or below other
  * devices. Anybody may set up a loop device where the desktop lets him; the kernel calls no card removable.
  */
-static bool is_removable(dev_t disk, int depth)
+static bool is_removable(dev_t dev, int depth)
 {
-	dev_t below[MAX_RELATED], parent;
+	const dev_t disk = whole_disk(dev);
+	dev_t below[MAX_RELATED];
 	char type[8];
 	int n;
 
@@ -58,9 +64,7 @@ static bool is_removable(dev_t disk, int depth)
 		return true;
 	n = depth ? sysfs_related(disk, "slaves", below, MAX_RELATED) : 0;
 	for (int i = 0; i < n; i++) {
-		parent = sysfs_number(below[i], "partition", 0) ? sysfs_dev(below[i], "../dev")
-								: below[i];
-		if (is_removable(parent, depth - 1))
+		if (is_removable(below[i], depth - 1))
 			return true;
 	}
 	return false;
@@ -71,7 +75,7 @@ static void read_block_device(struct device *d)
 	char text[32];
 
 	d->part_number = sysfs_number(d->dev, "partition", 0);
-	d->disk = d->part_number ? sysfs_dev(d->dev, "../dev") : d->dev;
+	d->disk = whole_disk(d->dev);
 	d->start = sysfs_number(d->dev, "start", 0);
 	d->sectors = sysfs_number(d->dev, "size", 0);
 	d->read_only = sysfs_number(d->dev, "ro", 0);

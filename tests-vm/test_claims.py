@@ -49,7 +49,7 @@ def system():
 
 @pytest.fixture
 def members(system, new_disk):
-    """Plugged in, the main first."""
+    """Main and spare, which the test plugs in."""
     disks = new_disk("256M", serial="MAIN"), new_disk("16M", serial="SPARE")
     yield disks
     system.run("dmremap stop --all; udevadm settle")

@@ -4,6 +4,7 @@
 import pytest
 
 from harness.adopted import adopted as adopted_root
+from harness.adopted import assert_goes_on_from_the_bare_main
 from harness.debian import PACKAGES, debian
 from harness.hotplug import active
 from harness.machine import Machine
@@ -95,14 +96,9 @@ def test_a_spare_that_was_missing_is_plugged_in(adopted):
 
 
 def test_it_may_be_allowed_to_go_on_from_the_bare_main(adopted):
-    """When the time is up, not before."""
     with machine(adopted, disks=[adopted.disk],
                  append="rd.dmremap.timeout=3 rd.dmremap.allow_raw=1") as vm:
-        vm.start()
-        vm.console.expect("root: missing: its spare is not there", 120)
-        vm.console.expect("going on without it, from the bare main", 120)
-        vm.guest.wait_up(240)
-        assert vm.run("findmnt -no SOURCE /") == f"{adopted.disk.dev}1\n"
+        assert_goes_on_from_the_bare_main(vm, adopted.disk)
 
 
 def test_it_can_be_told_to_stay_away(adopted):

@@ -10,6 +10,15 @@ from .machine import Machine
 from .root import ROOT_PARTUUID, boot_lane, root_image
 
 
+def assert_goes_on_from_the_bare_main(vm, disk):
+    """A boot that is allowed to, when its time is up and not before."""
+    vm.start()
+    vm.console.expect("root: missing: its spare is not there", 120)
+    vm.console.expect("going on without it, from the bare main", 120)
+    vm.guest.wait_up(240)
+    assert vm.run("findmnt -no SOURCE /") == f"{disk.dev}1\n"
+
+
 @contextmanager
 def adopted(tree, plain):
     """

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The boot lane: a Debian system on a partition of a disk, started by dracut's initramfs."""
+"""The boot lane: a Debian system on a partition of a disk, started by its initramfs."""
 
 from pathlib import Path
 
 from .cache import cached, digest, execute, guest_program
-from .debian import put
-from .disk import SECTOR, copy_sparse, size_in_bytes
+from .disk import SECTOR, size_in_bytes
 from .initramfs import Boot
 
 ROOT_UUID = "5c0ffee0-0000-4000-8000-00000000f500"
