@@ -32,6 +32,7 @@ int cmd_migrate(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_udev(int argc, char **argv);
+int cmd_resolve(int argc, char **argv);
 
 /* The options every command takes. Short options start with ':', so that mistakes are ours to report. */
 #define COMMON_SHORT_OPTIONS ":hVvq"

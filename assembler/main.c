@@ -32,6 +32,7 @@ static const struct command {
 	{"log", cmd_log, "show what was decided since boot"},
 	{"config", cmd_config, "print lines for the config from the active sets"},
 	{"udev", cmd_udev, "properties of a device, for the udev rule"},
+	{"resolve", cmd_resolve, "what to use in place of a bare main, for an initramfs"},
 };
 
 static void print_help(FILE *out)

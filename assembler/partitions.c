@@ -46,16 +46,16 @@ static int part_of(dev_t dev, const struct active_set *set)
 	return strcmp(text, expected) ? 0 : number;
 }
 
-static bool is_mapped(const struct active_set *set, int number)
+dev_t partitions_device(const struct active_set *set, int number)
 {
 	dev_t holder[MAX_PARTITIONS];
 	int n = sysfs_related(set->dev, "holders", holder, MAX_PARTITIONS);
 
 	for (int i = 0; i < n; i++) {
 		if (part_of(holder[i], set) == number)
-			return true;
+			return holder[i];
 	}
-	return false;
+	return 0;
 }
 
 static int map_one(const struct active_set *set, int number, uint64_t start, uint64_t sectors)
@@ -71,7 +71,7 @@ static int map_one(const struct active_set *set, int number, uint64_t start, uin
 	};
 	int err;
 
-	if (is_mapped(set, number))
+	if (partitions_device(set, number))
 		return 0;
 	snprintf(name, sizeof(name), "%s-part%d", set->name, number);
 	part_uuid(set, number, uuid);
@@ -144,7 +144,7 @@ static void drop_mapped(const struct active_set *set)
 	for (int i = 0; disk >= 0 && i < n; i++) {
 		int number = sysfs_number(part[i], "partition", 0);
 
-		if (is_mapped(set, number))
+		if (partitions_device(set, number))
 			drop_one(disk, number);
 	}
 	if (disk >= 0)

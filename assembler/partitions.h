@@ -11,6 +11,9 @@
 /* Map those that the set shows, and have the kernel drop the main's own. Returns 0 or, with a complaint, a negative errno. */
 int partitions_map(const struct active_set *set);
 
+/* The device of the set's partition @number; 0 if it is not mapped. */
+dev_t partitions_device(const struct active_set *set, int number);
+
 /* True if somebody besides its partitions has the set open, or somebody a partition. */
 bool partitions_used(const struct active_set *set);
 

@@ -12,6 +12,7 @@ from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
+from harness.early import SYSTEMS
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.products import with_dm_remap
@@ -26,6 +27,8 @@ KERNEL_COMPLAINS = "BUG: KASAN|BUG: [^K]|WARNING:|Oops|general protection|INFO: 
 
 
 def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true",
+                     help="test all systems that early boot is for, see `make check-all`")
     parser.addoption("--kernel", choices=[*DEBUG_KERNELS, *kernels.SUITES],
                      help="test the target on such a debug kernel, see `make check-debug`, or on "
                           "that of another Debian suite")
@@ -37,20 +40,40 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    """Has a test marked every_kernel done on one kernel after the other, unless one is named."""
+    """
+    Has a test marked every_kernel done on one kernel after the other, unless one is named, and one
+    of early boot on each system.
+    """
+    if "system" in metafunc.fixturenames:
+        metafunc.parametrize("system", SYSTEMS, ids=str)
     marked = metafunc.definition.get_closest_marker("every_kernel")
     if marked and not metafunc.config.option.kernel:
         metafunc.parametrize("suite", kernels.SUITES, indirect=True)
 
 
 def pytest_collection_modifyitems(config, items):
-    """A debug kernel is for the tests of the target that is in the tree, and some are for it alone."""
+    """
+    A debug kernel is for the tests of the target that is in the tree, and some are for it alone. Without
+    --all a test of early boot is done on one system only, and the next on another.
+    """
     kernel = config.option.kernel
     left_out = [item for item in items
                 if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
                 or (kernel != "debug" and item.get_closest_marker("faults"))]
+    if not config.option.all:
+        early = [item for item in items if "system" in item.fixturenames]
+        situations = list(dict.fromkeys(map(situation, early)))
+        left_out += [item for item in early
+                     if item.callspec.params["system"]
+                     != SYSTEMS[situations.index(situation(item)) % len(SYSTEMS)]]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def situation(item):
+    """What a test of early boot is about, whatever system it is done on."""
+    others = {name: value for name, value in item.callspec.params.items() if name != "system"}
+    return item.originalname, str(others)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,39 @@ getargbool 1 rd.dmremap || return 0
 # Given up before, and going on all the same.
 [ -e /run/dm-remap/raw ] && return 0
 
+# In place of the device that root= names by its path the set's device $1 is to be mounted. Of systemd's units
+# for it, which generators made before anything was known of it, some can only be replaced.
+_dmremap_mount_instead() {
+    _dmremap_bare=${root#block:}
+    root=block:$1
+    cancel_wait_for_dev "$_dmremap_bare"
+    [ -n "${DRACUT_SYSTEMD-}" ] || return 0
+
+    _dmremap_unit=$(dev_unit_name "$1").device
+    mkdir -p /etc/systemd/system/sysroot.mount.d /etc/systemd/system/initrd-root-device.target.d
+    printf '[Mount]\nWhat=%s\n' "$1" > /etc/systemd/system/sysroot.mount.d/dm-remap.conf
+    printf '[Unit]\nRequires=%s\nAfter=%s\n' "$_dmremap_unit" "$_dmremap_unit" \
+        > /etc/systemd/system/initrd-root-device.target.d/50-root-device.conf
+    if [ -e /run/systemd/generator/systemd-fsck-root.service ]; then
+        cat > /etc/systemd/system/systemd-fsck-root.service << END
+[Unit]
+DefaultDependencies=no
+Conflicts=shutdown.target
+After=initrd-root-device.target local-fs-pre.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/lib/systemd/systemd-fsck $1
+TimeoutSec=infinity
+END
+    fi
+    systemctl daemon-reload
+    # masked, it will never be there, and what has been asked for it waits for ever
+    systemctl --no-block stop "$(dev_unit_name "$_dmremap_bare").device"
+}
+
 _dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
 _dmremap_status=$?
 
@@ -28,6 +61,10 @@ fi
 # Bit 4 of the status: a set that was asked for isn't active. From 16 on dmremap did not get
 # as far as looking.
 if [ $((_dmremap_status & 4)) -eq 0 ] && [ "$_dmremap_status" -lt 16 ]; then
+    _dmremap_set=$(dmremap resolve "${root#block:}" 2> /dev/null < /dev/null)
+    if [ -n "$_dmremap_set" ] && [ "$(readlink -f "${root#block:}")" != "$(readlink -f "$_dmremap_set")" ]; then
+        _dmremap_mount_instead "$_dmremap_set"
+    fi
     _dmremap_done=1
     unset _dmremap_since
 else

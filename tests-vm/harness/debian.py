@@ -8,8 +8,9 @@ from pathlib import Path
 from .cache import cached, digest, execute
 from .paths import Missing
 
-PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "udev", "dmsetup", "dracut",
-            "busybox-static", "kmod", "e2fsprogs", "fdisk", "zstd")
+# Both makers of initramfs images; the packages that have the next kernel's made would not go together.
+PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "udev", "dmsetup", "dracut-core",
+            "initramfs-tools", "busybox-static", "kmod", "e2fsprogs", "fdisk", "zstd")
 UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
 # A kernel and what builds modules for it. Kernels want an initramfs tool: this is the smallest.
@@ -104,9 +105,7 @@ def unpacked(suite, packages):
         # The links that packages expect or would make, as they would modules.dep.
         _mmdebstrap("extract", suite, packages, path,
                     '--setup-hook=cd "$1" && mkdir -p proc usr/bin usr/sbin usr/lib usr/lib64 && '
-                    'ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk',
-                    # The list of a suite that is not released looks expired at times.
-                    '--aptopt=Acquire::Check-Valid-Until "false"')
+                    'ln -s usr/bin usr/sbin usr/lib usr/lib64 . && ln -s mawk usr/bin/awk')
         for modules in (path / "lib/modules").glob("*"):
             execute("depmod", "-b", path, modules.name)
 
@@ -121,5 +120,6 @@ def kernel(suite, flavour=CLOUD):
 def _mmdebstrap(variant, suite, packages, path, *options):
     if os.geteuid() != 0:
         raise Missing("Debian systems for the VM tests can only be made by root")
+    # The list of a suite that is not released looks expired at times.
     execute("mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(packages)}",
-            *options, suite, path, env={**os.environ, "INITRD": "No"})
+            '--aptopt=Acquire::Check-Valid-Until "false"', *options, suite, path, env={**os.environ, "INITRD": "No"})

@@ -12,11 +12,11 @@ def products(tree, module=None):
             "/usr/sbin/dmremap": paths.dmremap()}
 
 
-def with_dm_remap(tree):
+def with_dm_remap(tree, module=None):
     """A whole Debian system with dm-remap installed, for the boot lane (root.py)."""
     source = paths.SOURCE
     return tree.overlay({
-        **guest_files(), **products(tree),
+        **guest_files(), **products(tree, module),
         "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
             source / "assembler/udev/60-persistent-dm-remap.rules",
         "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap",

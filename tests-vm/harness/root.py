@@ -55,7 +55,7 @@ def dracut(tree, *options, systemd=True, drivers=DRIVERS, files=()):
     """
     An initramfs made by the tree's own dracut.
 
-    `files` are put into the system before, such as /etc/dm-remap.conf, without
+    Generic and not compressed, unless options say otherwise. `files` are put into the system before, such as /etc/dm-remap.conf, without
     becoming part of the tree. `drivers=()` takes all that dracut would take.
     """
     options = ["--no-hostonly", "--no-compress", *options]

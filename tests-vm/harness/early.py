@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The systems that early boot is for: a Debian suite, and what makes its initramfs."""
+
+import time
+from typing import NamedTuple
+
+from . import kernels, root
+from .debian import debian, kernel
+from .errors import TimedOut
+from .patience import deadline
+from .products import with_dm_remap
+
+GENERATORS = ("dracut-systemd", "dracut", "initramfs-tools")
+
+PROMPT = {"dracut-systemd": "(dm-remap:/|sh-[0-9.]+)# ", "dracut": "dm-remap:/# ",
+          "initramfs-tools": r"\(initramfs\) "}
+NEWROOT = {"dracut-systemd": "/sysroot", "dracut": "/sysroot", "initramfs-tools": "/root"}
+# With panic=-1, which guests have, initramfs-tools reboots instead of opening a shell. The root's
+# password is locked here, so that newer dracuts wouldn't open one under systemd.
+SHELL = {"dracut-systemd": "SYSTEMD_SULOGIN_FORCE=1", "dracut": "", "initramfs-tools": "panic="}
+
+
+class System(NamedTuple):
+    suite: str
+    generator: str
+
+    def __str__(self):
+        return f"{self.suite}-{self.generator}"
+
+    @property
+    def tree(self):
+        """The suite's system, with both generators in it and dm-remap installed."""
+        if self.suite == "bookworm":
+            return with_dm_remap(debian())
+        return with_dm_remap(debian(self.suite), kernels.module(kernel(self.suite)))
+
+    @property
+    def append(self):
+        """What the kernel command line has so that the boot can be tested."""
+        # On a busy host an emulated TSC is measured wrong, and later kernels live by it.
+        tsc = "" if self.suite == "bookworm" else "tsc=unstable"
+        return f"{SHELL[self.generator]} {tsc}"
+
+    @property
+    def newroot(self):
+        """Where the initramfs mounts the root."""
+        return NEWROOT[self.generator]
+
+    def image(self, files):
+        """An initramfs with these files of the system changed, such as the config."""
+        if self.generator == "initramfs-tools":
+            return root.initramfs_tools(self.tree, files)
+        return root.dracut(self.tree, systemd=self.generator == "dracut-systemd", files=files)
+
+    def boot(self, files, root_is, lean=True):
+        boot = root.boot_lane(self.tree, self.image(files), root_is, lean)
+        return boot._replace(append=f"{boot.append} {self.append}")
+
+    def enter_shell(self, console):
+        """Gets past sulogin, which throws away what was typed before it began to read."""
+        prompt = PROMPT[self.generator]
+        entered = console.expect(f"Press Enter for maintenance|{prompt}", 120)[0][-2:] in ("# ", ") ")
+        end = deadline(240)
+        while not entered and time.monotonic() < end:
+            console.send("")
+            try:
+                entered = console.expect(prompt, timeout=2)
+            except TimedOut:
+                pass
+        if not entered:
+            raise TimedOut(f"no shell however often Enter is typed\n{console.tail()}")
+
+
+SYSTEMS = tuple(System(suite, generator) for suite in kernels.SUITES for generator in GENERATORS)
