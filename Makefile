@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: help deps deps-demo dmremap module module-all sparse lint check-unit fuzz-smoke check-vm check demo install clean
+.PHONY: help deps deps-demo dmremap module module-all sparse lint check-unit fuzz-smoke check-vm check check-all demo install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo '  check-unit       unit tests, under ASan and UBSan'
 	@echo '  fuzz-smoke       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS), seed FUZZ_SEED=$(FUZZ_SEED)'
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
+	@echo 'make check-all   the same, and early boot on all systems in one table'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
@@ -133,7 +134,7 @@ sparse: $(LIBS)
 # --- checks ------------------------------------------------------------------------------------------------------------
 
 SHELL_SCRIPTS = .ci/run $(wildcard build-support/*.sh) \
-	$(shell find dracut-module initramfs-tools-hook -type f 2>/dev/null | xargs -r grep -lE '^\#!/bin/(ba)?sh')
+	$(shell find dracut-module initramfs-tools-hook initramfs-check -type f 2>/dev/null | xargs -r grep -lE '^\#!/bin/(ba)?sh')
 
 # dracut's and initramfs-tools' libraries, and the variables they set, aren't on this machine.
 lint:
@@ -189,10 +190,12 @@ PYTEST_ARGS :=
 PYTEST = $(PYTHON) -m pytest tests-vm -q -n $(JOBS) -o cache_dir='$(CURDIR)/build/pytest'
 
 check-vm:
-	@$(PYTEST) $(PYTEST_ARGS)
+	@$(PYTEST) $(ALL) $(PYTEST_ARGS)
 
 # In this order, one after the other: pytest's summary comes last.
-check:
+check: ALL :=
+check-all: ALL := --all
+check check-all:
 	@$(MAKE) deps
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
@@ -202,7 +205,7 @@ check:
 		$(MAKE) -j$(JOBS) $(TESTS) $(FUZZERS)
 	@$(MAKE) check-unit
 	@$(MAKE) fuzz-smoke
-	@$(MAKE) check-vm
+	@$(MAKE) check-vm ALL=$(ALL)
 
 # --- debug kernels -----------------------------------------------------------------------------------------------------
 
@@ -262,6 +265,10 @@ install: build/dmremap
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*
 	install -d $(DESTDIR)$(PREFIX)/share/initramfs-tools
 	cp -R --preserve=mode initramfs-tools-hook/. $(DESTDIR)$(PREFIX)/share/initramfs-tools
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin initramfs-check/dm-remap-check-image
+	install -D -m 755 -t $(DESTDIR)/etc/initramfs/post-update.d initramfs-check/post-update.d/dm-remap
+	install -D -m 755 -t $(DESTDIR)/etc/kernel/postinst.d initramfs-check/postinst.d/zz-dm-remap
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/dmremap.cmdline.7
 	install -D -m 644 -t $(DKMS_SRC) kernel/*.[ch] kernel/Kbuild
 	sed 's/#MODULE_VERSION#/$(VERSION)/' kernel/dkms.conf >$(DKMS_SRC)/dkms.conf
 

@@ -293,7 +293,10 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	else if (spare_out_of_office(in, d->spare))
 		decide_on_incoming(in, d);
 	else if (!d->named && !policy_auto(in->policy))
-		decide(d, DECIDE_SKIP, "nobody named it, and sets nobody named are not activated");
+		decide(d, DECIDE_SKIP, "%s",
+		       policy_mentions(in->policy, d->uuid)
+			       ? "the kernel command line names other sets, and not this one"
+			       : "nobody named it, and sets nobody named are not activated");
 	else if (!d->named && device->removable)
 		decide(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable", path);
 	else if (!d->named && *d->spare->signature)
@@ -434,6 +437,7 @@ static bool is_named(const struct match_input *in, const char *name, const uint8
 /* Sets that were named and of which there is no spare. */
 static int add_missing(const struct match_input *in, struct decision *list, int n)
 {
+	char uuid[UUID_STR_LEN];
 	int found = n;
 
 	for (size_t i = 0; i < in->policy->set_count; i++) {
@@ -445,6 +449,7 @@ static int add_missing(const struct match_input *in, struct decision *list, int 
 			seen |= !uuid_compare(list[k].uuid, set->uuid);
 		memset(d, 0, sizeof(*d));
 		uuid_copy(d->uuid, set->uuid);
+		uuid_unparse_lower(d->uuid, uuid);
 		set_name(d, set, NULL);
 		d->named = is_named(in, d->name, d->uuid);
 		if (seen || !d->named)
@@ -452,7 +457,8 @@ static int add_missing(const struct match_input *in, struct decision *list, int 
 		if (find_active(in, d->uuid))
 			decide_on_spare(in, d);
 		else
-			decide(d, DECIDE_MISSING, "its spare is not there");
+			decide(d, DECIDE_MISSING,
+			       "its spare is not there: nothing holds metadata of set %s", uuid);
 		n++;
 	}
 	return n;

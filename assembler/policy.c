@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,6 +292,56 @@ static char *read_text(const char *path)
 	return text;
 }
 
+static int is_conf(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+
+	return dot && !strcmp(dot, ".conf");
+}
+
+/* Append a file to @line, as words. Returns the new line; frees the old one if there is no memory. */
+static char *append_file(char *line, const char *path)
+{
+	char *text = read_text(path), *more = NULL;
+
+	if (!text)
+		return line;
+	if (asprintf(&more, "%s %s", line ? line : "", text) < 0)
+		more = NULL;
+	free(line);
+	free(text);
+	return more;
+}
+
+static char *append_folder(char *line, const char *folder)
+{
+	struct dirent **entries;
+	int n = scandir(folder, &entries, is_conf, alphasort);
+	char path[PATH_MAX];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name);
+		line = append_file(line, path);
+		free(entries[i]);
+	}
+	if (n >= 0)
+		free(entries);
+	return line;
+}
+
+/*
+ * The kernel command line. dracut takes files of its image, hostonly ones for instance, for the beginning of it,
+ * and has users add to it in files below /run.
+ */
+static char *command_line(void)
+{
+	char *line = append_folder(NULL, "/etc/cmdline.d");
+
+	line = append_file(line, "/etc/cmdline");
+	line = append_file(line, "/proc/cmdline");
+	return append_folder(line, "/run/initramfs/cmdline.d");
+}
+
 bool in_initramfs(void)
 {
 	/* the first is systemd's and dracut's mark, the second initramfs-tools' */
@@ -313,7 +365,7 @@ static bool config_wanted(const char *line)
 
 void policy_read(struct policy *p, bool initramfs)
 {
-	char *line = initramfs ? read_text("/proc/cmdline") : NULL;
+	char *line = initramfs ? command_line() : NULL;
 	char *config = !line || config_wanted(line) ? read_text(POLICY_CONFIG) : NULL;
 
 	policy_init(p);
@@ -328,6 +380,15 @@ void policy_read(struct policy *p, bool initramfs)
 bool policy_auto(const struct policy *p)
 {
 	return p->auto_mode == AUTO_ON || (p->auto_mode == AUTO_DEFAULT && !p->set_count);
+}
+
+bool policy_mentions(const struct policy *p, const uuid_t uuid)
+{
+	for (size_t i = 0; i < p->set_count; i++) {
+		if (!uuid_compare(p->sets[i].uuid, uuid))
+			return true;
+	}
+	return false;
 }
 
 const struct named_set *policy_find(const struct policy *p, const uuid_t uuid)

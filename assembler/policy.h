@@ -64,6 +64,9 @@ void policy_free(struct policy *p);
 /* True if sets that nobody named may be activated. */
 bool policy_auto(const struct policy *p);
 
+/* True if @uuid stands in the config or on the command line, also if other sets have been preferred to it. */
+bool policy_mentions(const struct policy *p, const uuid_t uuid);
+
 /* The set if it was named and is wanted: a command line with sets leaves the config's to the auto mode. */
 const struct named_set *policy_find(const struct policy *p, const uuid_t uuid);
 

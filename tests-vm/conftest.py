@@ -7,12 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, faults, kernels, oracle, sectors
+from harness import ackwriter, early, faults, kernels, oracle, sectors
 from harness.cache import guest_program
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
-from harness.early import SYSTEMS
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.products import with_dm_remap
@@ -45,7 +44,7 @@ def pytest_generate_tests(metafunc):
     of early boot on each system.
     """
     if "system" in metafunc.fixturenames:
-        metafunc.parametrize("system", SYSTEMS, ids=str)
+        metafunc.parametrize("system", early.SYSTEMS, ids=str)
     marked = metafunc.definition.get_closest_marker("every_kernel")
     if marked and not metafunc.config.option.kernel:
         metafunc.parametrize("suite", kernels.SUITES, indirect=True)
@@ -60,20 +59,35 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items
                 if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
                 or (kernel != "debug" and item.get_closest_marker("faults"))]
-    if not config.option.all:
-        early = [item for item in items if "system" in item.fixturenames]
-        situations = list(dict.fromkeys(map(situation, early)))
-        left_out += [item for item in early
-                     if item.callspec.params["system"]
-                     != SYSTEMS[situations.index(situation(item)) % len(SYSTEMS)]]
+    of_early_boot = [item for item in items if "system" in item.fixturenames]
+    situations = list(dict.fromkeys(map(situation, of_early_boot)))
+    for item in of_early_boot:
+        system = item.callspec.params["system"]
+        item.user_properties.append(("early boot", (situation(item), str(system))))
+        if not config.option.all and system != early.SYSTEMS[situations.index(situation(item)) % len(early.SYSTEMS)]:
+            left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
 
 def situation(item):
     """What a test of early boot is about, whatever system it is done on."""
-    others = {name: value for name, value in item.callspec.params.items() if name != "system"}
-    return item.originalname, str(others)
+    others = [word for word in item.callspec.id.split("-") if word not in str(item.callspec.params["system"])]
+    return " ".join([item.originalname.removeprefix("test_").replace("_", " "), *others])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Of early boot on all systems, one table."""
+    outcomes = {}
+    for word in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(word, ()):
+            for name, cell in report.user_properties:
+                if name == "early boot":
+                    outcomes[tuple(cell)] = "ok" if word == "passed" else "FAILED"
+    if config.option.all and outcomes:
+        terminalreporter.section("early boot")
+        for line in early.table(outcomes):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

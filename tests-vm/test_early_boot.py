@@ -6,9 +6,12 @@ Each of these is promised of every system that early boot is for: `make check` d
 system and the next on another, `make check-all` all on all.
 """
 
+import filecmp
+
 import pytest
 
-from harness.adopted import Adopted
+from harness.adopted import CONFIG, Adopted
+from harness.assembler import dmremap, examine
 from harness.hotplug import active
 from harness.root import ROOT_LABEL, ROOT_PARTUUID, ROOT_UUID
 
@@ -32,5 +35,199 @@ def assert_root_is_the_set(vm):
                          ids=["uuid", "label", "partuuid", "bare-main", "mapper"])
 def test_root_named_by(adopted, root):
     with adopted.machine(root=root) as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+
+
+@pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", "/dev/vda1"], ids=["uuid", "bare-main"])
+def test_root_on_a_partition_of_a_main_that_is_a_whole_disk(system, root):
+    with Adopted(system, whole=True) as adopted, adopted.machine(root=root) as vm:
+        vm.boot()
+        assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root-part1\n"
+        part = vm.run("readlink -f /dev/mapper/root-part1")
+        for link in f"uuid/{ROOT_UUID}", f"partuuid/{ROOT_PARTUUID}":
+            assert vm.run(f"readlink -f /dev/disk/by-{link}") == part
+
+
+def test_damage_is_mended_first(adopted):
+    for copy in list(adopted.copies)[:4]:
+        copy.corrupt("random")
+    with adopted.machine() as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+        assert " rw ok " in vm.run("dmsetup status root")
+        vm.shutdown()
+    assert examine(adopted.spare.path)["valid_copies"] == 5
+
+
+def assert_stopped(adopted, vm, reason):
+    """With a reason on the console, and without the root."""
+    vm.console.expect("dm-remap: a set that this boot needs could not be activated", 120)
+    vm.console.expect("dm-remap: a set that this boot needs is not active:")
+    vm.console.expect(f"^{reason}")
+    vm.console.expect("dmremap assemble --all ")
+    adopted.system.enter_shell(vm.console)
+    vm.console.send(f"grep {adopted.system.newroot} /proc/mounts; ls /dev/mapper; echo status-$?")
+    assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
+
+
+def assert_stops(adopted, reason, append="", disks=None):
+    with adopted.machine(f"rd.dmremap.timeout=3 {append}", disks=disks) as vm:
+        vm.start()
+        assert_stopped(adopted, vm, reason)
+
+
+def test_it_stops_without_metadata(adopted):
+    for copy in adopted.copies:
+        copy.corrupt("random", block=0)
+    assert_stops(adopted, "root: damaged: the metadata on /dev/sda cannot be used")
+
+
+def test_it_stops_without_the_module(adopted):
+    assert_stops(adopted, "root: skip: the kernel has no target for it", "module_blacklist=dm_remap")
+
+
+def test_it_stops_with_the_spare_of_another_set(adopted):
+    dmremap("create", "other", "--main", adopted.disk.path, "--spare", adopted.spare.path, "--force", check=0)
+    assert_stops(adopted, "root: missing: its spare is not there")
+
+
+def test_it_stops_without_a_set_that_the_command_line_names(adopted):
+    """Whatever else there is."""
+    other = "5c0ffee0-0000-4000-8000-0000000000ee"
+    assert_stops(adopted, f"root: skip: the kernel command line names other sets(?s:.*){other}",
+                 f"rd.dmremap.uuid={other}")
+
+
+def test_a_missing_spare_is_plugged_in(adopted):
+    """It stops again as long as nothing is mended, and then goes on."""
+    with adopted.machine("rd.dmremap.timeout=3", disks=[adopted.disk]) as vm:
+        vm.start()
+        assert_stopped(adopted, vm, "root: missing: its spare is not there")
+        vm.console.send("exit")
+        assert_stopped(adopted, vm, "root: missing: its spare is not there")
+        vm.plug(adopted.spare)
+        vm.console.send("exit")
+        vm.guest.wait_up(240)
+        assert_root_is_the_set(vm)
+
+
+def test_a_late_spare_is_waited_for(adopted):
+    with adopted.machine(disks=[adopted.disk]) as vm:
+        vm.start()
+        vm.console.expect("root: missing: its spare is not there", 120)
+        vm.plug(adopted.spare)
+        vm.guest.wait_up(240)
+        assert_root_is_the_set(vm)
+
+
+def test_it_may_be_allowed_to_go_on_from_the_bare_main(adopted):
+    """When its time is up, and not before."""
+    with adopted.machine("rd.dmremap.timeout=3 rd.dmremap.allow_raw=1", disks=[adopted.disk]) as vm:
+        vm.start()
+        vm.console.expect("root: missing: its spare is not there", 120)
+        vm.console.expect("going on without it, from the bare main", 120)
+        vm.guest.wait_up(240)
+        assert_root_is_bare(vm)
+
+
+def assert_root_is_bare(vm):
+    assert vm.run("findmnt -no SOURCE /") == "/dev/vda1\n"
+    assert not active(vm)
+
+
+def test_it_can_be_told_to_stay_away(adopted):
+    with adopted.machine("rd.dmremap=0") as vm:
+        vm.boot()
+        assert_root_is_bare(vm)
+
+
+def test_dry_run_tells_and_does_nothing(adopted):
+    with adopted.spare.snapshot() as before, adopted.machine("rd.dmremap.dry_run=1") as vm:
+        vm.start()
+        vm.console.expect("root: activate: ", 120)
+        vm.guest.wait_up(240)
+        assert_root_is_bare(vm)
+        vm.shutdown()
+        assert filecmp.cmp(adopted.spare.path, before.path, shallow=False)
+
+
+def test_read_only_writes_nothing_anywhere(adopted):
+    adopted.copies[1].corrupt("random")
+    with adopted.disk.snapshot() as main, adopted.spare.snapshot() as spare, \
+            adopted.machine("rd.dmremap.ro=1 ro") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+        assert " ro " in vm.run("dmsetup status root")
+        vm.shutdown()
+        assert filecmp.cmp(adopted.disk.path, main.path, shallow=False)
+        assert filecmp.cmp(adopted.spare.path, spare.path, shallow=False)
+
+
+def test_without_repair_the_damage_stays(adopted):
+    adopted.copies[1].corrupt("random")
+    with adopted.machine("rd.dmremap.repair=no") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+        assert "degraded" in vm.run("dmsetup status root")
+        vm.shutdown()
+    assert examine(adopted.spare.path)["valid_copies"] == 4
+
+
+def test_without_the_config_it_is_recognised(adopted):
+    with adopted.machine("rd.dmremap.conf=0") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+
+
+def test_what_nobody_named_is_left_alone_if_told_so(adopted):
+    with adopted.machine("rd.dmremap.conf=0 rd.dmremap.auto=0") as vm:
+        vm.boot()
+        assert_root_is_bare(vm)
+
+
+def test_a_set_that_the_command_line_alone_names(adopted):
+    with adopted.machine(f"rd.dmremap.conf=0 rd.dmremap.uuid={adopted.uuid}") as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+
+
+def test_debug_tells_more(adopted):
+    with adopted.machine("rd.dmremap.debug") as vm:
+        vm.start()
+        vm.console.expect("dmremap: root: .* points", 120)
+        vm.guest.wait_up(240)
+        assert_root_is_the_set(vm)
+
+
+TYPOS = ("=perhaps", ".uuid=me", ".auto=maybe", ".threshold=101", ".repair=please", ".ro=readonly",
+         ".dry_run=dry", ".timeout=soon", ".conf=none", ".allow_raw=raw", ".debug=loud", ".shout=1")
+
+
+def test_typos_are_told_by_name_and_stop_nothing(adopted):
+    with adopted.machine(" ".join(f"rd.dmremap{typo}" for typo in TYPOS)) as vm:
+        vm.boot()
+        assert_root_is_the_set(vm)
+        for typo in TYPOS[:-1]:
+            assert f"rd.dmremap{typo} on the kernel command line makes no sense" in vm.console.text
+        assert "rd.dmremap.shout on the kernel command line is no option of dm-remap" in vm.console.text
+
+
+def test_a_system_on_a_set_makes_its_next_image_by_itself(adopted):
+    """Also if no config names the set. What is wrong with an image that is there is told."""
+    with adopted.machine() as vm:
+        vm.boot()
+        vm.run(f"cp {CONFIG} /root/; : > {CONFIG}")
+        make = adopted.system.command("/boot/next", "--hostonly", "--hostonly-cmdline")
+        said = vm.run(f"exec 2>&1; {make}", timeout=900)
+        vm.run(f"cp /root/dm-remap.conf {CONFIG}")
+        check = vm.run("dm-remap-check-image /boot/next $(uname -r)", check=False, timeout=300)
+        assert "/etc/dm-remap.conf, or another one" in check.stderr and check.status == 1
+        assert len(check.stderr.splitlines()) == 1
+        vm.run("rm /etc/dm-remap.conf")
+        vm.shutdown()
+    if adopted.system.generator == "initramfs-tools":
+        assert "names no set, so a boot will not wait for the root's" in said
+    with adopted.machine_with(adopted.out_of_the_root("/boot/next")) as vm:
         vm.boot()
         assert_root_is_the_set(vm)

@@ -14,7 +14,7 @@ getargnum() { echo 30; }
 warn() { echo "warn $*"; }
 info() { echo "info $*"; }
 emergency_shell() { echo "shell $*"; }
-dmremap() { echo "assembled"; return "$answer"; }
+dmremap() { if [ "$1" = assemble ]; then echo "assembled"; return "$answer"; fi; }
 hookdir=/var/lib/dracut/hooks # newer dracuts keep the image's hooks elsewhere
 loop() {
     . "$HOOKS/dm-remap-settled.sh"

@@ -3,10 +3,11 @@
 #
 # dm-remap in the initramfs: dracut --add dm-remap. Works with dracut 059 to 112.
 
-is_dm_remap() {
+# The set that device MAJOR:MINOR is, if it is one.
+set_of() {
     local uuid=/sys/dev/block/$1/dm/uuid
 
-    [[ -e $uuid && $(< "$uuid") == DMREMAP-* ]]
+    [[ -e $uuid && $(< "$uuid") == DMREMAP-* ]] && sed 's/^DMREMAP-//' "$uuid"
 }
 
 # 255: only when asked for. A root that is on a set asks for it, and so does a set that the config
@@ -14,8 +15,13 @@ is_dm_remap() {
 check() {
     require_binaries dmremap || return 1
     grep -qs '^[[:space:]]*set[[:space:]]' "${dracutsysrootdir-}/etc/dm-remap.conf" && return 0
-    for_each_host_dev_and_slaves is_dm_remap && return 0
+    for_each_host_dev_and_slaves set_of > /dev/null && return 0
     return 255
+}
+
+# The sets that this host's file systems are on: what an image that is made for it alone waits for.
+cmdline() {
+    for_each_host_dev_and_slaves_all set_of | sort -u | sed 's/^/ rd.dmremap.uuid=/' | tr -d '\n'
 }
 
 # dm brings dmsetup and the rules that make a DM device's links. The initqueue became a
@@ -27,18 +33,31 @@ depends() {
 }
 
 # The module lies outside drivers/md, and no device of this host leads to it: it is named,
-# whatever hostonly says.
+# whatever hostonly says. Without it there is to be an image all the same: it says what is the matter.
+# shellcheck disable=SC2154 # dracut sets kernel
 installkernel() {
-    hostonly='' instmods -c dm-mod dm-remap
+    if modinfo -k "$kernel" dm-remap &> /dev/null; then
+        hostonly='' instmods -c dm-mod dm-remap
+    else
+        derror "dm-remap: kernel $kernel has no module dm-remap: with this image it will not boot from a set"
+    fi
 }
 
-# shellcheck disable=SC2154 # dracut sets moddir
+# shellcheck disable=SC2154 # dracut sets moddir and the like
 install() {
+    local sets
+
     inst_multiple /usr/sbin/dmremap
     inst_multiple -o /etc/dm-remap.conf
     inst_rules 60-persistent-dm-remap.rules
     inst_hook initqueue/settled 30 "$moddir/dm-remap-settled.sh"
     inst_hook initqueue/finished 30 "$moddir/dm-remap-finished.sh"
     inst_hook emergency 50 "$moddir/dm-remap-emergency.sh"
+    # before dm-shutdown.sh, which takes down whatever DM device is left
+    inst_hook shutdown 20 "$moddir/dm-remap-shutdown.sh"
     dracut_need_initqueue
+    if [[ $hostonly_cmdline == yes ]] && sets=$(cmdline) && [[ $sets ]]; then
+        mkdir -p "$initdir/etc/cmdline.d"
+        echo "$sets" > "$initdir/etc/cmdline.d/95dm-remap.conf"
+    fi
 }

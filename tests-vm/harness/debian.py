@@ -42,12 +42,14 @@ class Tree:
 
     def run(self, *argv, shared=None, **options):
         """
-        Runs a command inside. Its mounts, a /tmp of its own too, end with its namespace.
+        Runs a command inside. Its mounts end with its namespace, and so does all that it has written.
 
         `shared` is a folder of this machine that it sees at the same place.
         """
         root = shlex.quote(str(self.path))
-        mounts = (f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && "
+        mounts = (f"mount -t tmpfs tmp {root}/tmp && mkdir {root}/tmp/upper {root}/tmp/work && "
+                  f"mount -t overlay tree -o lowerdir={root},upperdir={root}/tmp/upper,workdir={root}/tmp/work"
+                  f" {root} && mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && "
                   f"mount -t tmpfs tmp {root}/tmp")
         if shared:
             folder = shlex.quote(str(shared))

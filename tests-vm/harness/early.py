@@ -52,8 +52,16 @@ class System(NamedTuple):
             return root.initramfs_tools(self.tree, files)
         return root.dracut(self.tree, systemd=self.generator == "dracut-systemd", files=files)
 
-    def boot(self, files, root_is, lean=True):
-        boot = root.boot_lane(self.tree, self.image(files), root_is, lean)
+    def command(self, place, *options):
+        """The shell script that makes one in the system itself. The options are dracut's."""
+        if self.generator == "initramfs-tools":
+            return (root.placing(root.LEAN_INITRAMFS_TOOLS)
+                    + root.initramfs_tools_command(self.tree.release, place))
+        return root.dracut_command(self.tree.release, place, *options,
+                                   systemd=self.generator == "dracut-systemd")
+
+    def boot(self, image, root_is, lean=True):
+        boot = root.boot_lane(self.tree, image, root_is, lean)
         return boot._replace(append=f"{boot.append} {self.append}")
 
     def enter_shell(self, console):
@@ -72,3 +80,13 @@ class System(NamedTuple):
 
 
 SYSTEMS = tuple(System(suite, generator) for suite in kernels.SUITES for generator in GENERATORS)
+
+
+def table(outcomes):
+    """Lines of a table of {(situation, system): outcome}: a column for each system."""
+    rows = sorted({situation for situation, _ in outcomes})
+    width = max(map(len, rows))
+    for part in zip(*(str(system).split("-", 1) for system in SYSTEMS)):
+        yield " " * width + "".join(f"  {word:15}" for word in part)
+    for row in rows:
+        yield f"{row:{width}}" + "".join(f"  {outcomes.get((row, str(system)), '-'):15}" for system in SYSTEMS)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boot lane: a Debian system on a partition of a disk, started by its initramfs."""
 
+import shlex
 from pathlib import Path
 
 from .cache import cached, digest, execute, guest_program
@@ -51,34 +52,6 @@ DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "dm-re
 SYSTEMD = ("systemd", "systemd-initrd", "dracut-systemd")
 
 
-def dracut(tree, *options, systemd=True, drivers=DRIVERS, files=()):
-    """
-    An initramfs made by the tree's own dracut.
-
-    Generic and not compressed, unless options say otherwise. `files` are put into the system before, such as /etc/dm-remap.conf, without
-    becoming part of the tree. `drivers=()` takes all that dracut would take.
-    """
-    options = ["--no-hostonly", "--no-compress", *options]
-    if drivers:
-        options += ["--drivers", " ".join(drivers)]
-    if not systemd:
-        options += ["--omit", " ".join(SYSTEMD)]
-    key = digest(str(tree.path), options, sorted(dict(files).items()))
-    return cached("dracut", key, lambda path: _dracut(path, tree, options, dict(files)))
-
-
-def _placing(files):
-    """What puts these files to their places."""
-    return "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\n"
-                   for place, content in files.items())
-
-
-def _dracut(path, tree, options, files):
-    """Runs dracut on a writable view of the tree: what is changed there is gone afterwards."""
-    script = _placing(files) + 'dracut --quiet --tmpdir /tmp "$@" /tmp/initramfs >&2 && cat /tmp/initramfs'
-    path.write_bytes(tree.run("sh", "-ec", script, "sh", *options, "--kver", tree.release))
-
-
 # Smaller and quicker than what Debian makes by default.
 LEAN_INITRAMFS_TOOLS = {
     "/etc/initramfs-tools/conf.d/lean": "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\nRESUME=none\n",
@@ -86,13 +59,47 @@ LEAN_INITRAMFS_TOOLS = {
     + "ext4\n"}
 
 
+def dracut_command(release, place, *options, systemd=True, drivers=DRIVERS):
+    """Makes an image for this kernel. Not compressed; generic, unless options say otherwise."""
+    options = ["--quiet", "--force", "--no-hostonly", "--no-compress", *options]
+    if drivers:
+        options += ["--drivers", " ".join(drivers)]
+    if not systemd:
+        options += ["--omit", " ".join(SYSTEMD)]
+    return f"dracut {shlex.join(options)} {place} {release}"
+
+
+def initramfs_tools_command(release, place):
+    return f"mkinitramfs -o {place} {release}"
+
+
+def dracut(tree, *options, files=(), **others):
+    """
+    An initramfs made by the tree's own dracut; see dracut_command().
+
+    `files` are put into the system before, such as /etc/dm-remap.conf, without becoming part of
+    the tree. `drivers=()` takes all that dracut would take.
+    """
+    return _made_by(dracut_command(tree.release, "/tmp/initramfs", *options, **others), tree, files)
+
+
 def initramfs_tools(tree, files=()):
     """An initramfs made by the tree's own initramfs-tools; `files` as for dracut()."""
-    files = {**LEAN_INITRAMFS_TOOLS, **dict(files)}
-    key = digest(str(tree.path), "initramfs-tools", sorted(files.items()))
-    return cached("initramfs-tools", key, lambda path: path.write_bytes(tree.run(
-        "sh", "-ec", _placing(files) + 'mkinitramfs -o /tmp/initramfs "$1" >&2 && cat /tmp/initramfs',
-        "sh", tree.release)))
+    return _made_by(initramfs_tools_command(tree.release, "/tmp/initramfs"), tree,
+                    {**LEAN_INITRAMFS_TOOLS, **dict(files)})
+
+
+def placing(files):
+    """What puts these files to their places, as a shell script."""
+    return "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\n"
+                   for place, content in files.items())
+
+
+def _made_by(command, tree, files):
+    files = dict(files)
+    script = f"{placing(files)}{command} >&2 && cat /tmp/initramfs"
+    return cached("images", digest(str(tree.path), command, sorted(files.items())),
+                  lambda path: path.write_bytes(tree.run("sh", "-ec", script)))
 
 
 def root_image(tree, size="1G", spare=None):

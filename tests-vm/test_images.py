@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What an initramfs image holds, and what is told of one that lacks something."""
+
+import re
+
+from harness.root import placing
+
+CONFIG = "set 5c0ffee0-0000-4000-8000-0000000000cc name=root main=serial:MAIN spare=serial:SPARE\n"
+NOTHING = "# names no set\n"
+
+
+def making(system, before=":", config=CONFIG, after=""):
+    """What the making of an image says, and then its check, or what is asked for `after` it."""
+    tree = system.tree
+    check = after or f"dm-remap-check-image /tmp/image {tree.release}; echo status $?"
+    return tree.run("sh", "-c", f"""exec 2>&1
+        {placing({"/etc/dm-remap.conf": config})}{before}
+        {system.command("/tmp/image")}
+        {check}""").decode()
+
+
+def test_a_set_in_the_config_is_enough(system):
+    """A kernel upgrade makes the next image, and nobody tells it anything."""
+    assert making(system).endswith("status 0\n")
+
+
+def test_where_no_set_is_an_image_has_nothing_of_it(system):
+    listed = making(system, config=NOTHING, after="lsinitrd /tmp/image")
+    assert "etc/passwd" in listed or "etc/fstab" in listed
+    assert "sbin/dmremap" not in listed
+    assert making(system, config=NOTHING).endswith("status 0\n")
+
+
+def test_an_image_made_without_dm_remap_is_found_out(system):
+    """And that is no reason to leave a package half installed: the hooks of others never fail."""
+    said = making(system, config=NOTHING, after=f"""
+        echo '{CONFIG}' > /etc/dm-remap.conf
+        dm-remap-check-image /tmp/image {system.tree.release}; echo status $?
+        /etc/initramfs/post-update.d/dm-remap {system.tree.release} /tmp/image; echo hook $?
+        mv /tmp/image /boot/initrd.img-{system.tree.release}; rm /usr/sbin/mkinitramfs
+        /etc/kernel/postinst.d/zz-dm-remap {system.tree.release}; echo hook $?""")
+    for missing in "program dmremap", "udev rule", "/etc/dm-remap.conf":
+        assert len(re.findall(f"^W: dm-remap: /.* has no {missing}", said, re.MULTILINE)) == 3
+    assert "status 1" in said and said.count("hook 0") == 2
+
+
+def test_a_kernel_without_the_module_is_warned_of(system):
+    said = making(system, before="rm /lib/modules/*/updates/dm-remap.ko; depmod $(ls /lib/modules)")
+    assert "has no module dm-remap: with this image it will not boot from a set" in said
+    assert "has no module dm-remap for that kernel" in said
+    assert said.endswith("status 1\n")
