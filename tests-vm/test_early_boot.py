@@ -12,6 +12,7 @@ import pytest
 
 from harness.adopted import CONFIG, Adopted
 from harness.assembler import dmremap, examine
+from harness.disk import Disk
 from harness.hotplug import active
 from harness.root import ROOT_LABEL, ROOT_PARTUUID, ROOT_UUID
 
@@ -71,16 +72,18 @@ def assert_stopped(adopted, vm, reason):
     assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
 
 
-def assert_stops(adopted, reason, append="", disks=None):
-    with adopted.machine(f"rd.dmremap.timeout=3 {append}", disks=disks) as vm:
+def assert_stops(adopted, reason, append="", **options):
+    with adopted.machine(f"rd.dmremap.timeout=3 {append}", **options) as vm:
         vm.start()
         assert_stopped(adopted, vm, reason)
 
 
-def test_it_stops_without_metadata(adopted):
+@pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", "/dev/vda1"], ids=["uuid", "bare-main"])
+def test_it_stops_without_metadata(adopted, root):
+    """Even if what it was told to mount is there."""
     for copy in adopted.copies:
         copy.corrupt("random", block=0)
-    assert_stops(adopted, "root: damaged: the metadata on /dev/sda cannot be used")
+    assert_stops(adopted, "root: damaged: the metadata on /dev/sda cannot be used", root=root)
 
 
 def test_it_stops_without_the_module(adopted):
@@ -112,13 +115,27 @@ def test_a_missing_spare_is_plugged_in(adopted):
         assert_root_is_the_set(vm)
 
 
-def test_a_late_spare_is_waited_for(adopted):
-    with adopted.machine(disks=[adopted.disk]) as vm:
+@pytest.mark.parametrize("late", ["main", "spare", "both"])
+def test_members_that_come_late_are_waited_for(adopted, late):
+    there = {"main": [adopted.spare], "spare": [adopted.disk], "both": []}[late]
+    with adopted.machine(disks=there) as vm:
         vm.start()
-        vm.console.expect("root: missing: its spare is not there", 120)
-        vm.plug(adopted.spare)
+        vm.console.expect(f"root: missing: its {'main' if late == 'main' else 'spare'} is not there", 120)
+        for disk in {adopted.disk, adopted.spare} - set(there):
+            vm.plug(disk)
         vm.guest.wait_up(240)
         assert_root_is_the_set(vm)
+
+
+def test_a_clone_of_the_root_disk_is_left_alone(adopted):
+    """It has the UUIDs of the main, but is another disk."""
+    with Disk.copy_of(adopted.disk.path, bus="virtio", serial="CLONE") as clone, clone.snapshot() as before:
+        with adopted.machine(disks=[clone, adopted.disk, adopted.spare]) as vm:
+            vm.boot()
+            assert_root_is_the_set(vm)
+            assert active(vm)["root"]["main"] == "/dev/vdb1"
+            vm.shutdown()
+        assert filecmp.cmp(clone.path, before.path, shallow=False)
 
 
 def test_it_may_be_allowed_to_go_on_from_the_bare_main(adopted):
@@ -195,7 +212,7 @@ def test_a_set_that_the_command_line_alone_names(adopted):
 def test_debug_tells_more(adopted):
     with adopted.machine("rd.dmremap.debug") as vm:
         vm.start()
-        vm.console.expect("dmremap: root: .* points", 120)
+        vm.console.expect("dmremap: .*/dev/dm-0 is passed over", 120)
         vm.guest.wait_up(240)
         assert_root_is_the_set(vm)
 

@@ -20,7 +20,10 @@ _dmremap_point_root_at_set() {
         return 0
     fi
     root=block:$_dmremap_set
-    cancel_wait_for_dev "$_dmremap_bare"
+    # The partition may be gone. What waits for it is not removed: a generator would make it again.
+    _dmremap_name=$(str_replace "$_dmremap_bare" / '\x2f')
+    echo : > "$hookdir/initqueue/finished/devexists-$_dmremap_name.sh"
+    rm -f -- "$hookdir/emergency/80-$_dmremap_name.sh"
     [ -n "${DRACUT_SYSTEMD-}" ] || return 0
 
     _dmremap_unit=$(dev_unit_name "$_dmremap_set").device
