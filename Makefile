@@ -26,6 +26,7 @@ help:
 	@echo 'make check-all   the same, and early boot on all systems in one table'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
+	@echo 'make bench-boot  how long a boot takes, and how large its image is, beside others'
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
 	@echo 'make dmremap     build/dmremap, static; build/dmremap.debug is the same with symbols'
 	@echo 'make module      build/<kernel release>/dm-remap.ko; KDIR=<kernel headers>'
@@ -245,12 +246,14 @@ demo:
 	@$(PYTHON) tests-vm/demo.py
 
 # Ratios, each measured side by side in one run
-.PHONY: bench
-bench:
+.PHONY: bench bench-boot
+bench: BENCH := bench.py
+bench-boot: BENCH := bench_boot.py
+bench bench-boot:
 	@$(MAKE) deps-demo
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
-	@$(PYTHON) tests-vm/bench.py
+	@$(PYTHON) tests-vm/$(BENCH)
 
 # --- installation ------------------------------------------------------------------------------------------------------
 

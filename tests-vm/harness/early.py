@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple
 
 from . import kernels, root
-from .debian import debian, kernel
+from .debian import PACKAGES, debian, kernel
 from .errors import TimedOut
 from .patience import deadline
 from .products import with_dm_remap
@@ -23,6 +23,7 @@ SHELL = {"dracut-systemd": "SYSTEMD_SULOGIN_FORCE=1", "dracut": "", "initramfs-t
 class System(NamedTuple):
     suite: str
     generator: str
+    packages: tuple = PACKAGES
 
     def __str__(self):
         return f"{self.suite}-{self.generator}"
@@ -30,9 +31,8 @@ class System(NamedTuple):
     @property
     def tree(self):
         """The suite's system, with both generators in it and dm-remap installed."""
-        if self.suite == "bookworm":
-            return with_dm_remap(debian())
-        return with_dm_remap(debian(self.suite), kernels.module(kernel(self.suite)))
+        tree = debian(self.suite, self.packages)
+        return with_dm_remap(tree, None if self.suite == "bookworm" else kernels.module(kernel(self.suite)))
 
     @property
     def append(self):
@@ -46,16 +46,16 @@ class System(NamedTuple):
         """Where the initramfs mounts the root."""
         return NEWROOT[self.generator]
 
-    def image(self, files):
+    def image(self, files, drivers=root.DRIVERS):
         """An initramfs with these files of the system changed, such as the config."""
         if self.generator == "initramfs-tools":
-            return root.initramfs_tools(self.tree, files)
-        return root.dracut(self.tree, systemd=self.generator == "dracut-systemd", files=files)
+            return root.initramfs_tools(self.tree, files, drivers)
+        return root.dracut(self.tree, systemd=self.generator == "dracut-systemd", files=files, drivers=drivers)
 
     def command(self, place, *options):
         """The shell script that makes one in the system itself. The options are dracut's."""
         if self.generator == "initramfs-tools":
-            return (root.placing(root.LEAN_INITRAMFS_TOOLS)
+            return (root.placing(root.lean_initramfs_tools())
                     + root.initramfs_tools_command(self.tree.release, place))
         return root.dracut_command(self.tree.release, place, *options,
                                    systemd=self.generator == "dracut-systemd")

@@ -52,16 +52,16 @@ DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "dm-re
 SYSTEMD = ("systemd", "systemd-initrd", "dracut-systemd")
 
 
-# Smaller and quicker than what Debian makes by default.
-LEAN_INITRAMFS_TOOLS = {
-    "/etc/initramfs-tools/conf.d/lean": "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\nRESUME=none\n",
-    "/etc/initramfs-tools/modules": "".join(f"{driver}\n" for driver in DRIVERS if driver != "dm-remap")
-    + "ext4\n"}
+def lean_initramfs_tools(drivers=DRIVERS):
+    """Files that have an image smaller and sooner made than Debian's default."""
+    modules = [driver for driver in drivers if driver != "dm-remap"] + ["ext4"]
+    return {"/etc/initramfs-tools/conf.d/lean": "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\nRESUME=none\n",
+            "/etc/initramfs-tools/modules": "".join(f"{module}\n" for module in modules)}
 
 
-def dracut_command(release, place, *options, systemd=True, drivers=DRIVERS):
-    """Makes an image for this kernel. Not compressed; generic, unless options say otherwise."""
-    options = ["--quiet", "--force", "--no-hostonly", "--no-compress", *options]
+def dracut_command(release, place, *options, systemd=True, drivers=DRIVERS, compress="--no-compress"):
+    """Makes an image for this kernel; a generic one, unless options say otherwise."""
+    options = ["--quiet", "--force", "--no-hostonly", compress, *options]
     if drivers:
         options += ["--drivers", " ".join(drivers)]
     if not systemd:
@@ -83,10 +83,10 @@ def dracut(tree, *options, files=(), **others):
     return _made_by(dracut_command(tree.release, "/tmp/initramfs", *options, **others), tree, files)
 
 
-def initramfs_tools(tree, files=()):
+def initramfs_tools(tree, files=(), drivers=DRIVERS):
     """An initramfs made by the tree's own initramfs-tools; `files` as for dracut()."""
     return _made_by(initramfs_tools_command(tree.release, "/tmp/initramfs"), tree,
-                    {**LEAN_INITRAMFS_TOOLS, **dict(files)})
+                    {**lean_initramfs_tools(drivers), **dict(files)})
 
 
 def placing(files):
