@@ -43,8 +43,8 @@ def pytest_generate_tests(metafunc):
     Has a test marked every_kernel done on one kernel after the other, unless one is named, and one
     of early boot on each system.
     """
-    if "system" in metafunc.fixturenames:
-        metafunc.parametrize("system", early.SYSTEMS, ids=str)
+    if "any_system" in metafunc.fixturenames:
+        metafunc.parametrize("any_system", early.SYSTEMS, ids=str)
     marked = metafunc.definition.get_closest_marker("every_kernel")
     if marked and not metafunc.config.option.kernel:
         metafunc.parametrize("suite", kernels.SUITES, indirect=True)
@@ -59,10 +59,10 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items
                 if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
                 or (kernel != "debug" and item.get_closest_marker("faults"))]
-    of_early_boot = [item for item in items if "system" in item.fixturenames]
+    of_early_boot = [item for item in items if "any_system" in item.fixturenames]
     situations = list(dict.fromkeys(map(situation, of_early_boot)))
     for item in of_early_boot:
-        system = item.callspec.params["system"]
+        system = item.callspec.params["any_system"]
         item.user_properties.append(("early boot", (situation(item), str(system))))
         if not config.option.all and system != early.SYSTEMS[situations.index(situation(item)) % len(early.SYSTEMS)]:
             left_out.append(item)
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config, items):
 
 def situation(item):
     """What a test of early boot is about, whatever system it is done on."""
-    others = [word for word in item.callspec.id.split("-") if word not in str(item.callspec.params["system"])]
+    others = [word for word in item.callspec.id.split("-") if word not in str(item.callspec.params["any_system"])]
     return " ".join([item.originalname.removeprefix("test_").replace("_", " "), *others])
 
 

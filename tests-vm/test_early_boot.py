@@ -18,8 +18,8 @@ from harness.root import ROOT_LABEL, ROOT_PARTUUID, ROOT_UUID
 
 
 @pytest.fixture
-def adopted(system):
-    with Adopted(system) as found:
+def adopted(any_system):
+    with Adopted(any_system) as found:
         yield found
 
 
@@ -41,8 +41,8 @@ def test_root_named_by(adopted, root):
 
 
 @pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", "/dev/vda1"], ids=["uuid", "bare-main"])
-def test_root_on_a_partition_of_a_main_that_is_a_whole_disk(system, root):
-    with Adopted(system, whole=True) as adopted, adopted.machine(root=root) as vm:
+def test_root_on_a_partition_of_a_main_that_is_a_whole_disk(any_system, root):
+    with Adopted(any_system, whole=True) as adopted, adopted.machine(root=root) as vm:
         vm.boot()
         assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root-part1\n"
         part = vm.run("readlink -f /dev/mapper/root-part1")

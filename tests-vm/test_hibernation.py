@@ -13,9 +13,9 @@ def moved(vm):
     return {name: found["remapped_sectors"] for name, found in active(vm).items()}
 
 
-def test_a_system_wakes_up_on_its_sets(system):
+def test_a_system_wakes_up_on_its_sets(any_system):
     """They were activated by the initramfs meanwhile, and the kernel that wakes up knows nothing of that."""
-    with Adopted(system) as adopted, Disk("1G", serial="SWAP") as main, Disk("64M", serial="SWAPSPARE") as spare:
+    with Adopted(any_system) as adopted, Disk("1G", serial="SWAP") as main, Disk("64M", serial="SWAPSPARE") as spare:
         disks = [adopted.disk, adopted.spare, main, spare]
         with adopted.machine(disks=disks) as vm:
             vm.boot()

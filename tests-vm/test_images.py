@@ -9,44 +9,44 @@ CONFIG = "set 5c0ffee0-0000-4000-8000-0000000000cc name=root main=serial:MAIN sp
 NOTHING = "# names no set\n"
 
 
-def making(system, before=":", config=CONFIG, after=""):
+def making(any_system, before=":", config=CONFIG, after=""):
     """What the making of an image says, and then its check, or what is asked for `after` it."""
-    tree = system.tree
+    tree = any_system.tree
     check = after or f"dm-remap-check-image /tmp/image {tree.release}; echo status $?"
     return tree.run("sh", "-c", f"""exec 2>&1
         {placing({"/etc/dm-remap.conf": config})}{before}
-        {system.command("/tmp/image")}
+        {any_system.command("/tmp/image")}
         {check}""").decode()
 
 
-def test_a_set_in_the_config_is_enough(system):
+def test_a_set_in_the_config_is_enough(any_system):
     """A kernel upgrade makes the next image, and nobody tells it anything."""
-    assert making(system).endswith("status 0\n")
+    assert making(any_system).endswith("status 0\n")
 
 
-def test_where_no_set_is_an_image_has_nothing_of_it(system):
-    tool = "unmkinitramfs /tmp/image ." if system.generator == "initramfs-tools" else "lsinitrd --unpack /tmp/image"
-    listed = making(system, config=NOTHING, after=f"mkdir /tmp/x; cd /tmp/x; {tool}; find .")
+def test_where_no_set_is_an_image_has_nothing_of_it(any_system):
+    tool = "unmkinitramfs /tmp/image ." if any_system.generator == "initramfs-tools" else "lsinitrd --unpack /tmp/image"
+    listed = making(any_system, config=NOTHING, after=f"mkdir /tmp/x; cd /tmp/x; {tool}; find .")
     assert "sbin/modprobe" in listed
     assert "sbin/dmremap" not in listed
-    assert making(system, config=NOTHING).endswith("status 0\n")
+    assert making(any_system, config=NOTHING).endswith("status 0\n")
 
 
-def test_an_image_made_without_dm_remap_is_found_out(system):
+def test_an_image_made_without_dm_remap_is_found_out(any_system):
     """And that is no reason to leave a package half installed: the hooks of others never fail."""
-    said = making(system, config=NOTHING, after=f"""
+    said = making(any_system, config=NOTHING, after=f"""
         echo '{CONFIG}' > /etc/dm-remap.conf
-        dm-remap-check-image /tmp/image {system.tree.release}; echo status $?
-        /etc/initramfs/post-update.d/dm-remap {system.tree.release} /tmp/image; echo hook $?
-        mv /tmp/image /boot/initrd.img-{system.tree.release}; rm /usr/sbin/mkinitramfs
-        /etc/kernel/postinst.d/zz-dm-remap {system.tree.release}; echo hook $?""")
+        dm-remap-check-image /tmp/image {any_system.tree.release}; echo status $?
+        /etc/initramfs/post-update.d/dm-remap {any_system.tree.release} /tmp/image; echo hook $?
+        mv /tmp/image /boot/initrd.img-{any_system.tree.release}; rm /usr/sbin/mkinitramfs
+        /etc/kernel/postinst.d/zz-dm-remap {any_system.tree.release}; echo hook $?""")
     for missing in "program dmremap", "udev rule", "/etc/dm-remap.conf":
         assert len(re.findall(f"^W: dm-remap: /.* has no {missing}", said, re.MULTILINE)) == 3
     assert "status 1" in said and said.count("hook 0") == 2
 
 
-def test_a_kernel_without_the_module_is_warned_of(system):
-    said = making(system, before="rm /lib/modules/*/updates/dm-remap.ko; depmod $(ls /lib/modules)")
+def test_a_kernel_without_the_module_is_warned_of(any_system):
+    said = making(any_system, before="rm /lib/modules/*/updates/dm-remap.ko; depmod $(ls /lib/modules)")
     assert "has no module dm-remap: with this image it will not boot from a set" in said
     assert "has no module dm-remap for that kernel" in said
     assert said.endswith("status 1\n")

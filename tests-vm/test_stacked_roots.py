@@ -42,9 +42,9 @@ STACKS = {
 
 
 @pytest.mark.parametrize("kind", STACKS)
-def test_a_root_on(system, kind):
+def test_a_root_on(any_system, kind):
     """It was there before the set was."""
-    system = system._replace(packages=WITH_STACKS)
+    system = any_system._replace(packages=WITH_STACKS)
     stack = STACKS[kind]
     tree = system.tree
     with Disk.copy_of(root_image(tree), bus="virtio") as old, Disk("2G", serial="MAIN") as main, \
