@@ -27,7 +27,7 @@ KERNEL_COMPLAINS = "BUG: KASAN|BUG: [^K]|WARNING:|Oops|general protection|INFO: 
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true",
-                     help="test all systems that early boot is for, see `make check-all`")
+                     help="test all of early boot on all systems that it is for, see `make check-all`")
     parser.addoption("--kernel", choices=[*DEBUG_KERNELS, *kernels.SUITES],
                      help="test the target on such a debug kernel, see `make check-debug`, or on "
                           "that of another Debian suite")
@@ -35,6 +35,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "every_kernel: test on the kernels of all suites")
+    config.addinivalue_line("markers", "thorough: only with --all")
     config.addinivalue_line("markers", "faults: needs a kernel that injects them: --kernel=debug")
 
 
@@ -58,7 +59,8 @@ def pytest_collection_modifyitems(config, items):
     kernel = config.option.kernel
     left_out = [item for item in items
                 if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
-                or (kernel != "debug" and item.get_closest_marker("faults"))]
+                or (kernel != "debug" and item.get_closest_marker("faults"))
+                or (not config.option.all and item.get_closest_marker("thorough"))]
     of_early_boot = [item for item in items if "any_system" in item.fixturenames]
     situations = list(dict.fromkeys(map(situation, of_early_boot)))
     for item in of_early_boot:

@@ -41,7 +41,8 @@ STACKS = {
 }
 
 
-@pytest.mark.parametrize("kind", STACKS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind == "lvm-on-luks" else pytest.mark.thorough)
+                                  for kind in STACKS])
 def test_a_root_on(any_system, kind):
     """It was there before the set was."""
     system = any_system._replace(packages=WITH_STACKS)
