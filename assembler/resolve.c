@@ -15,11 +15,11 @@
 #include "sysfs.h"
 
 static const char usage[] = "DEVICE\n"
-			    "Print the set's device if DEVICE is one, or is the main of an active "
-			    "set or a partition of\n"
-			    "that. Print nothing if it has to do with no set; fail if its set is "
-			    "not active. For what an\n"
-			    "initramfs is told to mount by path.\n";
+			    "What to use in place of DEVICE, the path of a block device. Print the "
+			    "set's device if DEVICE\n"
+			    "is one, or is the main of an active set, or a partition of that. "
+			    "Print nothing if it has to\n"
+			    "do with no set. Fail if its set is not active.\n";
 
 static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
@@ -85,7 +85,7 @@ static int resolve(char *path)
 		number = cut_partition(path);
 	if (device_read(&d, path) || d.is_file)
 		return EXIT_FINE;
-	dev = is_set(&d) ? d.dev : in_place_of(d.dev, number);
+	dev = !number && is_set(&d) ? d.dev : in_place_of(d.dev, number);
 	if (!dev && d.part_number)
 		dev = in_place_of(d.disk, d.part_number);
 	if (dev && sysfs_text(dev, "dm/name", name, sizeof(name))) {
