@@ -12,10 +12,18 @@
 #include "sysfs.h"
 
 static const char usage[] =
-	"[--check]\n"
+	"[--check | --boot]\n"
 	"Print lines for " POLICY_CONFIG " that name the active sets and their members.\n\n"
 	"  --check   instead see if it names the main of each set that may be activated, so that\n"
-	"            none is taken for a disk like any other while devices are being found\n";
+	"            none is taken for a disk like any other while devices are being found\n"
+	"  --boot    instead print what the scripts of an initramfs have to know of the kernel\n"
+	"            command line, as NAME=VALUE\n";
+
+static const struct option options[] = {
+	{"check", no_argument, NULL, 'c'},
+	{"boot", no_argument, NULL, 'b'},
+	COMMON_LONG_OPTIONS,
+};
 
 /* Returns false if @dev is not there any more. */
 static bool print_tags(const char *member, dev_t dev)
@@ -71,6 +79,17 @@ static int check(void)
 	return status;
 }
 
+static int print_boot(void)
+{
+	struct policy policy;
+
+	policy_read(&policy, in_initramfs());
+	printf("timeout=%u\nallow_raw=%d\nro=%d\n", policy.timeout, policy.allow_raw,
+	       policy.read_only);
+	policy_free(&policy);
+	return EXIT_FINE;
+}
+
 static int print_all(void)
 {
 	struct active_set *sets;
@@ -88,9 +107,18 @@ static int print_all(void)
 
 int cmd_config(int argc, char **argv)
 {
-	bool only_check = flag_option(argc, argv, usage, "check");
+	int (*run)(void) = print_all;
+	int c;
 
+	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
+		if (c == 'c')
+			run = check;
+		else if (c == 'b')
+			run = print_boot;
+		else
+			common_option(c, argv, usage);
+	}
 	if (optind != argc)
 		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
-	return only_check ? check() : print_all();
+	return run();
 }

@@ -75,6 +75,7 @@ static bool is_set(const struct device *d)
 static int resolve(char *path)
 {
 	char name[DMR_NAME_SIZE + 16], asked[sizeof(((struct device *)0)->path)];
+	char uuid[UUID_STR_LEN];
 	struct device d;
 	uuid_t set;
 	int number = 0;
@@ -94,7 +95,9 @@ static int resolve(char *path)
 	}
 	if (member_of(&d, set) != MEMBER_MAIN)
 		return EXIT_FINE;
-	log_error("%s is, or is on, the main of a set that is not active", printable(asked));
+	uuid_unparse_lower(set, uuid);
+	log_error("%s is, or is on, the main of set %s, which is not active: 'dmremap assemble %s'",
+		  printable(asked), uuid, uuid);
 	return EXIT_UNDONE;
 }
 

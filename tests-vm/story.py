@@ -82,7 +82,7 @@ class Story:
                    f"spare=serial:{self.spare.serial}' > /etc/dm-remap.conf")
         without = "" if self.systemd else " --omit 'systemd systemd-initrd dracut-systemd'"
         self._type(f"dracut --force --no-hostonly --no-compress --add dm-remap{without} "
-                   "--drivers 'virtio_pci virtio_scsi sd_mod dm-mod dm-remap' /boot/initrd.img",
+                   "--drivers 'virtio_pci virtio_scsi sd_mod' /boot/initrd.img",
                    timeout=900)
         self.vm.shutdown(400)
         return "adopted", f"set {uuid}, root filesystem untouched"

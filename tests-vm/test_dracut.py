@@ -50,6 +50,18 @@ def test_links_and_root_stay_when_all_of_systemd_starts(adopted, recording):
         vm.shutdown()
 
 
+def test_the_gate_is_there_for_rescue_images_too(adopted):
+    """rd.hostonly=0 has dracut remove what its loop waits for."""
+    with adopted.machine("rd.hostonly=0 rd.dmremap.timeout=3", root="/dev/vda1", disks=[adopted.disk]) as vm:
+        vm.start()
+        vm.console.expect("a set that this boot needs could not be activated", 120)
+        vm.plug(adopted.spare)
+        adopted.system.enter_shell(vm.console)
+        vm.console.send("exit")
+        vm.guest.wait_up(240)
+        assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+
+
 @pytest.mark.parametrize("adopted", ["dracut-systemd"], indirect=True)
 def test_the_set_is_stopped_when_the_root_is_gone(adopted):
     """

@@ -32,8 +32,8 @@ def assert_root_is_the_set(vm):
 
 
 @pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", f"LABEL={ROOT_LABEL}", f"PARTUUID={ROOT_PARTUUID}",
-                                  "/dev/vda1", "/dev/mapper/root"],
-                         ids=["uuid", "label", "partuuid", "bare-main", "mapper"])
+                                  "/dev/vda1", "/dev/disk/by-id/virtio-MAIN-part1", "/dev/mapper/root"],
+                         ids=["uuid", "label", "partuuid", "bare-main", "its-id", "mapper"])
 def test_root_named_by(adopted, root):
     with adopted.machine(root=root) as vm:
         vm.boot()
@@ -159,6 +159,33 @@ def test_it_can_be_told_to_stay_away(adopted):
         assert_root_is_bare(vm)
 
 
+def test_a_root_that_the_command_line_leaves_out_is_not_mounted_bare(adopted):
+    """It names another set, which is there."""
+    with Disk("64M", serial="OTHER") as main, Disk("16M", serial="ITSSPARE") as spare:
+        uuid = dmremap("create", "other", "--main", main.path, "--spare", spare.path, check=0).stdout.strip()
+        config = f"{adopted.config}set {uuid} main=serial:OTHER spare=serial:ITSSPARE\n"
+        with adopted.machine(f"rd.dmremap.timeout=3 rd.dmremap.uuid={uuid} rd.dmremap.threshold=0", root="/dev/vda1",
+                             disks=[adopted.disk, adopted.spare, main, spare], config=config) as vm:
+            vm.start()
+            vm.console.expect(f"/dev/vda1 is, or is on, the main of set {adopted.uuid}, which is not active", 120)
+            adopted.system.enter_shell(vm.console)
+            vm.console.send(f"dmremap assemble {adopted.uuid}; exit")
+            vm.guest.wait_up(240)
+            assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+
+
+@pytest.mark.parametrize("value", ["0", "no", "false", "perhaps"])
+def test_allow_raw_has_to_be_said(adopted, value):
+    assert_stops(adopted, "root: missing", f"rd.dmremap.allow_raw={value}", disks=[adopted.disk], root="/dev/vda1")
+
+
+def test_dry_run_goes_on_whatever_is_missing(adopted):
+    with adopted.machine("rd.dmremap.dry_run=1", disks=[adopted.disk]) as vm:
+        vm.boot()
+        assert_root_is_bare(vm)
+        assert "root: missing: its spare is not there" in vm.console.text
+
+
 def test_dry_run_tells_and_does_nothing(adopted):
     with adopted.spare.snapshot() as before, adopted.machine("rd.dmremap.dry_run=1") as vm:
         vm.start()
@@ -245,6 +272,13 @@ def test_a_system_on_a_set_makes_its_next_image_by_itself(adopted):
         vm.shutdown()
     if adopted.system.generator == "initramfs-tools":
         assert "names no set, so a boot will not wait for the root's" in said
-    with adopted.machine_with(adopted.out_of_the_root("/boot/next")) as vm:
+    image = adopted.out_of_the_root("/boot/next")
+    with adopted.machine_with(image) as vm:
         vm.boot()
         assert_root_is_the_set(vm)
+        vm.shutdown()
+    if adopted.system.generator != "initramfs-tools":
+        # it is for this host alone, and knows what that needs
+        with adopted.machine_with(image, "rd.dmremap.timeout=3", disks=[adopted.disk]) as vm:
+            vm.start()
+            assert_stopped(adopted, vm, "dmremap-.*: missing: its spare is not there")

@@ -9,13 +9,13 @@ from harness.paths import SOURCE
 
 HOOKS = SOURCE / "dracut-module/50dm-remap"
 PLAYED = """
-getargbool() { if [ "$2" = rd.dmremap ]; then [ "$forbidden" != yes ]; else [ "$1" = 1 ]; fi; }
-getargnum() { echo 30; }
+getarg() { if [ "$forbidden" = yes ]; then echo 0; else return 1; fi; }
 warn() { echo "warn $*"; }
 info() { echo "info $*"; }
 emergency_shell() { echo "shell $*"; }
 dmremap() { if [ "$1" = assemble ]; then echo "assembled"; return "$answer"; fi; }
-hookdir=/var/lib/dracut/hooks # newer dracuts keep the image's hooks elsewhere
+. "$HOOKS/dm-remap-lib.sh"
+_dmremap_run=$RUN
 loop() {
     . "$HOOKS/dm-remap-settled.sh"
     if ( . "$HOOKS/dm-remap-finished.sh" ); then echo finished; else echo waiting; fi
@@ -24,10 +24,10 @@ loop() {
 
 
 @pytest.fixture(params=["dash", "busybox sh"])
-def play(request):
+def play(request, tmp_path):
     def run(script):
         done = subprocess.run([*request.param.split(), "-uc", PLAYED + script], timeout=20,
-                              env={"HOOKS": HOOKS, "PATH": "/usr/bin:/bin"}, text=True,
+                              env={"HOOKS": HOOKS, "RUN": tmp_path, "PATH": "/usr/bin:/bin"}, text=True,
                               capture_output=True, check=True)
         assert done.stderr == ""
         return done.stdout.splitlines()

@@ -50,4 +50,5 @@ def test_a_main_whose_set_is_not_active_is_refused(vm):
     for path in vm.main, f"{vm.main}1":
         result = vm.run(f"dmremap resolve {path}", check=False)
         assert (result.status, result.stdout) == (4, "")
-        assert f"{path} is, or is on, the main of a set that is not active" in result.stderr
+        assert f"{path} is, or is on, the main of set " in result.stderr
+        assert "which is not active: 'dmremap assemble " in result.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Roots that are built on a set: LVM, LUKS and both, btrfs and xfs; and a /usr of its own."""
+"""Roots that are built on a set: LVM, LUKS and both, btrfs and xfs."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,6 @@ import pytest
 from harness.adopted import CONFIG
 from harness.debian import PACKAGES
 from harness.disk import Disk
-from harness.early import System
 from harness.hotplug import active
 from harness.machine import Machine
 from harness.root import DRIVERS, boot_lane, initramfs_tools, root_image

@@ -3,12 +3,15 @@
 #
 # Whatever stopped the boot: if it was a set, say which, why, and what to type.
 
-getargbool 1 rd.dmremap || return 0
+command -v _dmremap_enabled > /dev/null || . /lib/dm-remap-lib.sh
+_dmremap_enabled || return 0
 # Not only what is decided: the kernel may have refused it.
-_dmremap_said=$(dmremap assemble --all 2>&1 < /dev/null)
-if [ $(($? & 4)) -ne 0 ]; then
+_dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
+_dmremap_status=$?
+if [ $((_dmremap_status & 4)) -ne 0 ] || ! _dmremap_resolve_root > /dev/null 2>&1; then
     warn "dm-remap: a set that this boot needs is not active:"
-    printf '%s\n' "$_dmremap_said"
+    printf '%s\n' "$_dmremap_new"
+    _dmremap_resolve_root 2>&1
     echo
     echo "  dmremap scan             what is there"
     echo "  dmremap examine DEVICE   the metadata of one spare, copy by copy"
@@ -18,4 +21,3 @@ if [ $(($? & 4)) -ne 0 ]; then
     echo "rd.dmremap=0 to the kernel command line."
     echo
 fi
-unset _dmremap_said

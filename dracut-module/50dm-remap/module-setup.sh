@@ -10,16 +10,30 @@ set_of() {
     [[ -e $uuid && $(< "$uuid") == DMREMAP-* ]] && sed 's/^DMREMAP-//' "$uuid"
 }
 
+config_names_a_set() {
+    grep -qs '^[[:space:]]*set[[:space:]]' "${dracutsysrootdir-}/etc/dm-remap.conf"
+}
+
+# Also of a generic image, for which dracut doesn't look at the host's devices.
+mounted_from_set() {
+    local dev
+
+    dev=$(find_block_device "$1") && check_block_and_slaves set_of "$dev" > /dev/null
+}
+
 # 255: only when asked for. A root that is on a set asks for it, and so does a set that the config
 # names: the image that a kernel upgrade makes without --add would boot from the bare main.
 check() {
     require_binaries dmremap || return 1
-    grep -qs '^[[:space:]]*set[[:space:]]' "${dracutsysrootdir-}/etc/dm-remap.conf" && return 0
-    for_each_host_dev_and_slaves set_of > /dev/null && return 0
-    return 255
+    config_names_a_set && return 0
+    for_each_host_dev_and_slaves set_of > /dev/null || mounted_from_set / || mounted_from_set /usr || return 255
+    dwarn "dm-remap: /etc/dm-remap.conf names no set, so a boot will not wait for the root's;" \
+        "'dmremap config' prints the lines"
+    return 0
 }
 
-# The sets that this host's file systems are on: what an image that is made for it alone waits for.
+# The sets that this host's file systems are on: what an image that is made for it alone waits for. Where the
+# config names sets these are what it waits for: named on the command line others would count no more.
 cmdline() {
     for_each_host_dev_and_slaves_all set_of | sort -u | sed 's/^/ rd.dmremap.uuid=/' | tr -d '\n'
 }
@@ -50,13 +64,15 @@ install() {
     inst_multiple /usr/sbin/dmremap
     inst_multiple -o /etc/dm-remap.conf
     inst_rules 60-persistent-dm-remap.rules
+    inst_simple "$moddir/dm-remap-lib.sh" /lib/dm-remap-lib.sh
     inst_hook initqueue/settled 30 "$moddir/dm-remap-settled.sh"
     inst_hook initqueue/finished 30 "$moddir/dm-remap-finished.sh"
+    inst_hook pre-mount 00 "$moddir/dm-remap-pre-mount.sh"
     inst_hook emergency 50 "$moddir/dm-remap-emergency.sh"
     # before dm-shutdown.sh, which takes down whatever DM device is left
     inst_hook shutdown 20 "$moddir/dm-remap-shutdown.sh"
     dracut_need_initqueue
-    if [[ $hostonly_cmdline == yes ]] && sets=$(cmdline) && [[ $sets ]]; then
+    if [[ $hostonly_cmdline == yes ]] && ! config_names_a_set && sets=$(cmdline) && [[ $sets ]]; then
         mkdir -p "$initdir/etc/cmdline.d"
         echo "$sets" > "$initdir/etc/cmdline.d/95dm-remap.conf"
     fi

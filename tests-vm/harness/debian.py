@@ -92,13 +92,21 @@ def _contents(content):
     return [content]
 
 
-def debian(suite="bookworm", packages=PACKAGES):
-    """A Debian system of this suite, without an initramfs: tests make their own."""
+def debian(suite="bookworm", packages=PACKAGES, to_install=""):
+    """
+    A Debian system of this suite, without an initramfs: tests make their own.
+
+    The package files of a kernel's flavour `to_install` lie in /opt.
+    """
     def make(path):
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNWANTED]
+        if to_install:
+            fetch = ("cd /opt && apt-get download -q $(apt-cache depends --important "
+                     f"linux-image-{to_install} | sed -n \"s/^ *Depends: //p\")")
+            options.append(f"--customize-hook=chroot \"$1\" sh -ec '{fetch}'")
         _mmdebstrap("minbase", suite, packages, path, *options)
 
-    return Tree(cached("debian", f"{suite}-{digest(packages, UNWANTED)}", make))
+    return Tree(cached("debian", f"{suite}-{digest(packages, UNWANTED, to_install)}", make))
 
 
 def unpacked(suite, packages):

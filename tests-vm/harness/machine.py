@@ -31,7 +31,8 @@ class Machine:
         vm.run("dmesg")
 
     `boot` says what to start (see initramfs.Boot), `append` adds to its kernel
-    command line. The same machine boots again after its end, with the same disks.
+    command line; without `boot` the first disk's own boot loader does it all. The same
+    machine boots again after its end, with the same disks.
 
     With powerloss=True its disks have write caches, and power_cut() loses them.
     `echo` is called with each line of the console.
@@ -42,7 +43,7 @@ class Machine:
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
                  echo=None):
-        self.kernel, self.initrd, self._append = boot
+        self.kernel, self.initrd, self._append = boot or (None, None, "")
         self.append = append
         self.disks = list(disks)
         self.memory = memory
@@ -246,12 +247,13 @@ class Machine:
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
                    "-no-reboot", "-S", "-machine", "pc", *self.accel.options,
                    "-smp", str(self.cpus), "-m", str(self.memory),
-                   "-kernel", str(self.kernel), "-initrd", str(self.initrd),
-                   "-append", f"{APPEND} {self._append} {self.append}",
                    "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi",
                    "-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=agent,fd={agent}", "-serial", "chardev:agent",
                    "-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        if self.kernel:
+            command += ["-kernel", str(self.kernel), "-initrd", str(self.initrd),
+                        "-append", f"{APPEND} {self._append} {self.append}"]
         if any(disk.bus == "usb" for disk in self.disks):
             command += ["-device", "qemu-xhci,id=usb"]
         for slot, disk in enumerate(self.disks):

@@ -13,6 +13,7 @@ ROOT_LABEL = "debian-root"
 ROOT_PARTUUID = "5c0ffee0-0000-4000-8000-000000000001"
 DISK_UUID = "5c0ffee0-0000-4000-8000-000000000000"
 ROOT_START = 1 << 20
+BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 
 # As an init: hands over to the command agent as soon as there is a root.
 LEAN_INIT = """#!/bin/sh
@@ -48,15 +49,14 @@ def guest_files():
     }
 
 
-DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "dm-mod", "dm-remap", "virtio_rng")
+DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_rng")
 SYSTEMD = ("systemd", "systemd-initrd", "dracut-systemd")
 
 
 def lean_initramfs_tools(drivers=DRIVERS):
     """Files that have an image smaller and sooner made than Debian's default."""
-    modules = [driver for driver in drivers if driver != "dm-remap"] + ["ext4"]
     return {"/etc/initramfs-tools/conf.d/lean": "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=1\nRESUME=none\n",
-            "/etc/initramfs-tools/modules": "".join(f"{module}\n" for module in modules)}
+            "/etc/initramfs-tools/modules": "".join(f"{module}\n" for module in (*drivers, "ext4"))}
 
 
 def dracut_command(release, place, *options, systemd=True, drivers=DRIVERS, compress="--no-compress"):
@@ -102,21 +102,26 @@ def _made_by(command, tree, files):
                   lambda path: path.write_bytes(tree.run("sh", "-ec", script)))
 
 
-def root_image(tree, size="1G", spare=None):
-    """A disk's image with the tree as its first partition and, if asked for, a blank second one."""
-    key = digest(str(tree.path), size, spare)
-    return cached("roots", key, lambda path: _image(path, tree, size, spare))
+def root_image(tree, size="1G", spare=None, boot_loader=False):
+    """
+    A disk's image with the tree as its first partition and, if asked for, a blank one, and one in front
+    of both for a boot loader.
+    """
+    key = digest(str(tree.path), size, spare, boot_loader)
+    return cached("roots", key, lambda path: _image(path, tree, size, spare, boot_loader))
 
 
-def _image(path, tree, size, spare):
+def _image(path, tree, size, spare, boot_loader):
     root = size_in_bytes(size)
     parts = [f"start={ROOT_START // SECTOR}, size={root // SECTOR}, uuid={ROOT_PARTUUID}, "
              "name=root"]
     if spare:
         parts.append(f"size={size_in_bytes(spare) // SECTOR}, name=spare")
+    if boot_loader:
+        parts.append(f"start=64, size={ROOT_START // SECTOR - 64}, type={BIOS_BOOT}")
     with open(path, "wb") as image:
         image.truncate(root + 2 * ROOT_START + size_in_bytes(spare or 0))
-    table = "\n".join(["label: gpt", f"label-id: {DISK_UUID}", *parts])
+    table = "\n".join(["label: gpt", "first-lba: 64", f"label-id: {DISK_UUID}", *parts])
     execute("sfdisk", "--quiet", path, input=table.encode())
     execute("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U", ROOT_UUID, "-L", ROOT_LABEL,
             "-d", tree.path, "-E", f"offset={ROOT_START}", path, f"{root >> 10}k")

@@ -1,0 +1,11 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# rd.hostonly=0 removes the gate from dracut's loop, as all that is there. Then it is here.
+
+command -v _dmremap_enabled > /dev/null || . /lib/dm-remap-lib.sh
+while _dmremap_enabled && ! _dmremap_is_done; do
+    udevadm settle
+    _dmremap_settled
+    _dmremap_is_done || sleep 1
+done
