@@ -68,8 +68,8 @@ def assert_stopped(adopted, vm, reason):
     vm.console.expect(f"^{reason}")
     vm.console.expect("dmremap assemble --all ")
     adopted.system.enter_shell(vm.console)
-    vm.console.send(f"grep {adopted.system.newroot} /proc/mounts; ls /dev/mapper; echo status-$?")
-    assert "root" not in vm.console.expect("(?s)/dev/mapper; echo.*status-0")[0].split("\n", 1)[1]
+    vm.console.send(f"grep {adopted.system.newroot} /proc/mounts; ls /dev/mapper 2>&1; echo end-$((1 + 1))")
+    assert "root" not in vm.console.expect("(?s)/dev/mapper 2>&1; echo.*end-2")[0].split("\n", 1)[1]
 
 
 def assert_stops(adopted, reason, append="", **options):
