@@ -174,7 +174,7 @@ def test_a_root_that_the_command_line_leaves_out_is_not_mounted_bare(adopted):
             assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
 
 
-@pytest.mark.parametrize("value", ["0", "no", "false", "perhaps"])
+@pytest.mark.parametrize("value", ["false", "perhaps"])
 def test_allow_raw_has_to_be_said(adopted, value):
     assert_stops(adopted, "root: missing", f"rd.dmremap.allow_raw={value}", disks=[adopted.disk], root="/dev/vda1")
 
