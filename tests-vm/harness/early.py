@@ -67,7 +67,7 @@ class System(NamedTuple):
     def enter_shell(self, console):
         """Gets past sulogin, which throws away what was typed before it began to read."""
         prompt = PROMPT[self.generator]
-        entered = console.expect(f"Press Enter for maintenance|{prompt}", 120)[0][-2:] in ("# ", ") ")
+        entered = console.expect(f"Press Enter for (system )?maintenance|{prompt}", 120)[0][-2:] in ("# ", ") ")
         end = deadline(240)
         while not entered and time.monotonic() < end:
             console.send("")
