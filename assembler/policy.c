@@ -344,8 +344,9 @@ static char *command_line(void)
 
 bool in_initramfs(void)
 {
-	/* the first is systemd's and dracut's mark, the second initramfs-tools' */
-	return !access("/etc/initrd-release", F_OK) || !access("/conf/initramfs.conf", F_OK);
+	/* systemd's mark, dracut's, which has the other not always, and initramfs-tools' */
+	return !access("/etc/initrd-release", F_OK) || !access("/usr/lib/initrd-release", F_OK) ||
+	       !access("/conf/initramfs.conf", F_OK);
 }
 
 /* The command line overrides the config, and before that says whether to read it at all. */
