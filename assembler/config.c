@@ -12,16 +12,17 @@
 #include "sysfs.h"
 
 static const char usage[] =
-	"[--check | --boot]\n"
+	"[--check | --boot NAME]\n"
 	"Print lines for " POLICY_CONFIG " that name the active sets and their members.\n\n"
 	"  --check   instead see if it names the main of each set that may be activated, so that\n"
 	"            none is taken for a disk like any other while devices are being found\n"
-	"  --boot    instead print what the scripts of an initramfs have to know of the kernel\n"
-	"            command line, as NAME=VALUE\n";
+	"  --boot    instead print what the kernel command line says of NAME, for the scripts of "
+	"an\n"
+	"            initramfs: timeout, allow_raw or ro\n";
 
 static const struct option options[] = {
 	{"check", no_argument, NULL, 'c'},
-	{"boot", no_argument, NULL, 'b'},
+	{"boot", required_argument, NULL, 'b'},
 	COMMON_LONG_OPTIONS,
 };
 
@@ -79,15 +80,22 @@ static int check(void)
 	return status;
 }
 
-static int print_boot(void)
+static int print_boot(char **argv, const char *name)
 {
 	struct policy policy;
+	int status = EXIT_FINE;
 
 	policy_read(&policy, in_initramfs());
-	printf("timeout=%u\nallow_raw=%d\nro=%d\n", policy.timeout, policy.allow_raw,
-	       policy.read_only);
+	if (!strcmp(name, "timeout"))
+		printf("%u\n", policy.timeout);
+	else if (!strcmp(name, "allow_raw"))
+		printf("%d\n", policy.allow_raw);
+	else if (!strcmp(name, "ro"))
+		printf("%d\n", policy.read_only);
+	else
+		status = usage_error(argv, "'%s' is not timeout, allow_raw or ro", printable(name));
 	policy_free(&policy);
-	return EXIT_FINE;
+	return status;
 }
 
 static int print_all(void)
@@ -107,18 +115,21 @@ static int print_all(void)
 
 int cmd_config(int argc, char **argv)
 {
-	int (*run)(void) = print_all;
+	const char *name = NULL;
+	bool only_check = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
 		if (c == 'c')
-			run = check;
+			only_check = true;
 		else if (c == 'b')
-			run = print_boot;
+			name = optarg;
 		else
 			common_option(c, argv, usage);
 	}
 	if (optind != argc)
 		return usage_error(argv, "'%s' is one argument too many", printable(argv[optind]));
-	return run();
+	if (name)
+		return print_boot(argv, name);
+	return only_check ? check() : print_all();
 }

@@ -97,15 +97,22 @@ static bool parse_number(const char *text, unsigned int max, unsigned int *value
 	return true;
 }
 
-/* The named set @uuid, new if it wasn't there. NULL if there is no memory. */
-static struct named_set *name_set(struct policy *p, const uuid_t uuid)
+static struct named_set *find_set(const struct policy *p, const uuid_t uuid)
 {
-	struct named_set *more;
-
 	for (size_t i = 0; i < p->set_count; i++) {
 		if (!uuid_compare(p->sets[i].uuid, uuid))
 			return &p->sets[i];
 	}
+	return NULL;
+}
+
+/* The named set @uuid, new if it wasn't there. NULL if there is no memory. */
+static struct named_set *name_set(struct policy *p, const uuid_t uuid)
+{
+	struct named_set *more = find_set(p, uuid);
+
+	if (more)
+		return more;
 	more = realloc(p->sets, (p->set_count + 1) * sizeof(*more));
 	if (!more)
 		return NULL;
@@ -385,23 +392,16 @@ bool policy_auto(const struct policy *p)
 
 bool policy_mentions(const struct policy *p, const uuid_t uuid)
 {
-	for (size_t i = 0; i < p->set_count; i++) {
-		if (!uuid_compare(p->sets[i].uuid, uuid))
-			return true;
-	}
-	return false;
+	return find_set(p, uuid);
 }
 
 const struct named_set *policy_find(const struct policy *p, const uuid_t uuid)
 {
-	const struct named_set *found = NULL;
+	const struct named_set *found = find_set(p, uuid);
 	bool any_on_command_line = false;
 
-	for (size_t i = 0; i < p->set_count; i++) {
+	for (size_t i = 0; i < p->set_count; i++)
 		any_on_command_line |= p->sets[i].on_command_line;
-		if (!uuid_compare(p->sets[i].uuid, uuid))
-			found = &p->sets[i];
-	}
 	if (found && any_on_command_line && !found->on_command_line && p->auto_mode != AUTO_ON)
 		return NULL;
 	return found;

@@ -14,12 +14,11 @@
 #include "partitions.h"
 #include "sysfs.h"
 
-static const char usage[] = "DEVICE\n"
-			    "What to use in place of DEVICE, the path of a block device. Print the "
-			    "set's device if DEVICE\n"
-			    "is one, or is the main of an active set, or a partition of that. "
-			    "Print nothing if it has to\n"
-			    "do with no set. Fail if its set is not active.\n";
+static const char usage[] =
+	"DEVICE\n"
+	"What to use in place of DEVICE, the path of a block device. Print the set's\n"
+	"device if DEVICE is one, or is the main of an active set, or a partition of\n"
+	"that. Print nothing if it has to do with no set. Fail if its set is not active.\n";
 
 static const struct option options[] = {
 	COMMON_LONG_OPTIONS,

@@ -36,6 +36,13 @@ def test_a_config_is_checked_for_mains_that_it_does_not_name(boot):
         assert done.status == (0 if names_all else 4) and bool(done.stderr) != names_all
 
 
+def test_a_script_is_told_one_thing_of_the_command_line(boot):
+    vm = boot()
+    said = {name: vm.run(f"dmremap config --boot {name}").strip() for name in ("timeout", "allow_raw", "ro")}
+    assert said == {"timeout": "30", "allow_raw": "0", "ro": "0"}
+    assert vm.run("dmremap config --boot shout", check=False).status == 16
+
+
 def test_the_log_says_what_was_decided_and_why(boot, new_disk):
     main, spare = new_disk("64M", serial="MAIN"), new_disk("16M")
     vm = boot(main, spare)

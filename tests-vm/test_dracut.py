@@ -17,16 +17,26 @@ def adopted(request):
 
 
 @pytest.fixture
-def recording(adopted):
+def whole():
+    with Adopted(System("bookworm", "dracut-systemd"), whole=True) as found:
+        yield found
+
+
+def recorder(adopted):
     """An image that records all links; the config names the set."""
     return dracut(adopted.system.tree, "--include", RULES, RULES,
                   systemd=adopted.system.generator == "dracut-systemd",
                   files={CONFIG: adopted.config, RULES: RECORDER})
 
 
-def assert_links_lead_to_the_set(vm):
+@pytest.fixture
+def recording(adopted):
+    return recorder(adopted)
+
+
+def assert_links_lead_to_the_set(vm, name="root"):
     """At all times: the main had none that could be mounted."""
-    dm = vm.run("readlink -f /dev/mapper/root")[5:].strip()
+    dm = vm.run(f"readlink -f /dev/mapper/{name}")[5:].strip()
     for link in f"disk/by-uuid/{ROOT_UUID}", f"disk/by-partuuid/{ROOT_PARTUUID}", "disk/by-label/debian-root":
         assert linked(vm, link) == {dm}
     folders = "/dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-partuuid"
@@ -37,6 +47,12 @@ def test_no_link_ever_leads_to_the_main(adopted, recording):
     with adopted.machine_with(recording) as vm:
         vm.boot()
         assert_links_lead_to_the_set(vm)
+
+
+def test_no_link_ever_leads_to_a_partition_of_the_main(whole):
+    with whole.machine_with(recorder(whole)) as vm:
+        vm.boot()
+        assert_links_lead_to_the_set(vm, "root-part1")
 
 
 @pytest.mark.parametrize("adopted", ["dracut-systemd"], indirect=True)

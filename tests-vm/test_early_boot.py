@@ -7,6 +7,7 @@ system and the next on another, `make check-all` all on all.
 """
 
 import filecmp
+import time
 
 import pytest
 
@@ -48,6 +49,7 @@ def test_root_on_a_partition_of_a_main_that_is_a_whole_disk(any_system, root):
         part = vm.run("readlink -f /dev/mapper/root-part1")
         for link in f"uuid/{ROOT_UUID}", f"partuuid/{ROOT_PARTUUID}":
             assert vm.run(f"readlink -f /dev/disk/by-{link}") == part
+        assert vm.run("ls /dev/vda?* 2>/dev/null || true") == ""
 
 
 def test_damage_is_mended_first(adopted):
@@ -61,8 +63,8 @@ def test_damage_is_mended_first(adopted):
     assert examine(adopted.spare.path)["valid_copies"] == 5
 
 
-def assert_stopped(adopted, vm, reason):
-    """With a reason on the console, and without the root."""
+def assert_stopped(adopted, vm, reason, status=4):
+    """With a reason on the console, and without the root; and dmremap ends with this status there."""
     vm.console.expect("dm-remap: a set that this boot needs could not be activated", 120)
     vm.console.expect("dm-remap: a set that this boot needs is not active:")
     vm.console.expect(f"^{reason}")
@@ -70,12 +72,14 @@ def assert_stopped(adopted, vm, reason):
     adopted.system.enter_shell(vm.console)
     vm.console.send(f"grep {adopted.system.newroot} /proc/mounts; ls /dev/mapper 2>&1; echo end-$((1 + 1))")
     assert "root" not in vm.console.expect("(?s)/dev/mapper 2>&1; echo.*end-2")[0].split("\n", 1)[1]
+    vm.console.send("dmremap assemble --all > /dev/null 2>&1; echo exit-$?")
+    assert vm.console.expect(r"^exit-([0-9]+)\s")[1] == str(status)
 
 
-def assert_stops(adopted, reason, append="", **options):
+def assert_stops(adopted, reason, append="", status=4, **options):
     with adopted.machine(f"rd.dmremap.timeout=3 {append}", **options) as vm:
         vm.start()
-        assert_stopped(adopted, vm, reason)
+        assert_stopped(adopted, vm, reason, status)
 
 
 @pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", "/dev/vda1"], ids=["uuid", "bare-main"])
@@ -87,7 +91,7 @@ def test_it_stops_without_metadata(adopted, root):
 
 
 def test_it_stops_without_the_module(adopted):
-    assert_stops(adopted, "root: skip: the kernel has no target for it", "module_blacklist=dm_remap")
+    assert_stops(adopted, "root: skip: the kernel has no target for it", "module_blacklist=dm_remap", status=12)
 
 
 def test_it_stops_with_the_spare_of_another_set(adopted):
@@ -117,10 +121,12 @@ def test_a_missing_spare_is_plugged_in(adopted):
 
 @pytest.mark.parametrize("late", ["main", "spare", "both"])
 def test_members_that_come_late_are_waited_for(adopted, late):
+    """Ten seconds and more, for a disk that takes its time."""
     there = {"main": [adopted.spare], "spare": [adopted.disk], "both": []}[late]
     with adopted.machine(disks=there) as vm:
         vm.start()
         vm.console.expect(f"root: missing: its {'main' if late == 'main' else 'spare'} is not there", 120)
+        time.sleep(10 if late == "spare" else 0)
         for disk in {adopted.disk, adopted.spare} - set(there):
             vm.plug(disk)
         vm.guest.wait_up(240)
@@ -209,13 +215,18 @@ def test_read_only_writes_nothing_anywhere(adopted):
 
 
 def test_without_repair_the_damage_stays(adopted):
-    adopted.copies[1].corrupt("random")
+    for number in (1, 3):
+        adopted.copies[number].corrupt("random")
     with adopted.machine("rd.dmremap.repair=no") as vm:
         vm.boot()
         assert_root_is_the_set(vm)
         assert "degraded" in vm.run("dmsetup status root")
         vm.shutdown()
-    assert examine(adopted.spare.path)["valid_copies"] == 4
+    assert examine(adopted.spare.path)["valid_copies"] == 3
+    with adopted.machine() as vm:
+        vm.boot()
+        vm.shutdown()
+    assert examine(adopted.spare.path)["valid_copies"] == 5
 
 
 def test_without_the_config_it_is_recognised(adopted):

@@ -5,4 +5,4 @@
 # there already (root=/dev/sda1 is, from the start, and raw).
 
 command -v _dmremap_enabled > /dev/null || . /lib/dm-remap-lib.sh
-! _dmremap_enabled || _dmremap_is_done
+_dmremap_is_done || ! _dmremap_enabled

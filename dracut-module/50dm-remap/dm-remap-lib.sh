@@ -15,11 +15,7 @@ _dmremap_enabled() {
 
 # What the kernel command line says of $1. getargbool would take whatever it does not know for yes.
 _dmremap_option() {
-    for _dmremap_word in $(dmremap config --boot 2> /dev/null < /dev/null); do
-        case $_dmremap_word in
-            "$1="*) echo "${_dmremap_word#*=}" ;;
-        esac
-    done
+    dmremap config --boot "$1" 2> /dev/null < /dev/null
 }
 
 # No set that this boot needs is missing, and root= leads to none that is not active.

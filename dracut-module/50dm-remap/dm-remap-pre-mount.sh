@@ -4,7 +4,7 @@
 # rd.hostonly=0 removes the gate from dracut's loop, as all that is there. Then it is here.
 
 command -v _dmremap_enabled > /dev/null || . /lib/dm-remap-lib.sh
-while _dmremap_enabled && ! _dmremap_is_done; do
+until _dmremap_is_done || ! _dmremap_enabled; do
     udevadm settle
     _dmremap_settled
     _dmremap_is_done || sleep 1

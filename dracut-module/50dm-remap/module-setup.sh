@@ -32,9 +32,10 @@ check() {
     return 0
 }
 
-# The sets that this host's file systems are on: what an image that is made for it alone waits for. Where the
-# config names sets these are what it waits for: named on the command line others would count no more.
+# The sets that this host's file systems are on: an image for it alone waits for them. Not if the config names sets:
+# next to those on the command line they would count no more.
 cmdline() {
+    ! config_names_a_set || return 0
     for_each_host_dev_and_slaves_all set_of | sort -u | sed 's/^/ rd.dmremap.uuid=/' | tr -d '\n'
 }
 
@@ -72,7 +73,7 @@ install() {
     # before dm-shutdown.sh, which takes down whatever DM device is left
     inst_hook shutdown 20 "$moddir/dm-remap-shutdown.sh"
     dracut_need_initqueue
-    if [[ $hostonly_cmdline == yes ]] && ! config_names_a_set && sets=$(cmdline) && [[ $sets ]]; then
+    if [[ $hostonly_cmdline == yes ]] && sets=$(cmdline) && [[ $sets ]]; then
         mkdir -p "$initdir/etc/cmdline.d"
         echo "$sets" > "$initdir/etc/cmdline.d/95dm-remap.conf"
     fi
