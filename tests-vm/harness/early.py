@@ -12,7 +12,8 @@ from .products import with_dm_remap
 
 GENERATORS = ("dracut-systemd", "dracut", "initramfs-tools")
 
-PROMPT = {"dracut-systemd": "(dm-remap:/|sh-[0-9.]+|^)# ", "dracut": "dm-remap:/# ",
+# A system's own image knows root's home, and sulogin's shell begins there.
+PROMPT = {"dracut-systemd": "(dm-remap:/(root)?|sh-[0-9.]+|^)# ", "dracut": "dm-remap:/# ",
           "initramfs-tools": r"\(initramfs\) "}
 NEWROOT = {"dracut-systemd": "/sysroot", "dracut": "/sysroot", "initramfs-tools": "/root"}
 # With panic=-1, which guests have, initramfs-tools reboots instead of opening a shell. The root's
