@@ -46,7 +46,7 @@ DEPS_BUILD += libblkid-dev uuid-dev libjansson-dev libxxhash-dev zlib1g-dev libl
 DEPS_BUILD += linux-headers-cloud-amd64
 
 # machines, their disks and root images
-DEPS_VM := qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring e2fsprogs fdisk busybox-static cpio zstd kmod procps
+DEPS_VM := qemu-system-x86 qemu-utils ovmf mmdebstrap debian-archive-keyring e2fsprogs fdisk busybox-static cpio zstd kmod procps
 # the harness
 DEPS_VM += python3 python3-pytest python3-pytest-xdist python3-xxhash
 

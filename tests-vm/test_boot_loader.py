@@ -12,7 +12,11 @@ from harness.products import with_dm_remap
 from harness.root import (ROOT_PARTUUID, ROOT_UUID, boot_lane, dracut, initramfs_tools,
                           lean_initramfs_tools, root_image)
 
-GRUB = ("grub-pc-bin", "grub2-common")
+GRUB = ("grub-pc-bin", "grub-efi-amd64-bin", "grub2-common", "dosfstools")
+# Without a place in the firmware's variables, which this machine's UEFI forgets.
+INSTALL = {"bios": "grub-install --target=i386-pc {0}",
+           "uefi": "mkfs.vfat {0}3 > /dev/null && mkdir /boot/efi && mount {0}3 /boot/efi &&"
+                   " grub-install --target=x86_64-efi --removable --no-nvram"}
 DEFAULT = f"""
 GRUB_TIMEOUT=0
 GRUB_TERMINAL=serial
@@ -30,8 +34,9 @@ def assert_root_is_the_set(vm, flavour):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("firmware", INSTALL)
 @pytest.mark.parametrize("generator", OTHERS)
-def test_a_kernel_upgrade_leaves_a_machine_that_boots(generator):
+def test_a_kernel_upgrade_leaves_a_machine_that_boots(generator, firmware):
     stock = kernel("bookworm", STOCK)
     packages = [package for package in PACKAGES if package != OTHERS[generator]]
     if generator == "dracut":
@@ -45,9 +50,9 @@ def test_a_kernel_upgrade_leaves_a_machine_that_boots(generator):
             vm.boot()
             uuid = vm.run(f"dmremap create root --main {disk.dev}1 --spare {spare.dev}").strip()
             vm.put(CONFIG, f"set {uuid} name=root main=partuuid:{ROOT_PARTUUID} spare=serial:SPARE\n")
-            vm.run(f"grub-install {disk.dev} && {MAKE[generator]} && update-grub", timeout=900)
+            vm.run(f"{INSTALL[firmware].format(disk.dev)} && {MAKE[generator]} && update-grub", timeout=900)
             vm.shutdown()
-        with Machine(None, [disk, spare], memory=1024) as vm:
+        with Machine(None, [disk, spare], memory=1024, uefi=firmware == "uefi") as vm:
             vm.boot()
             assert_root_is_the_set(vm, CLOUD)
             vm.run("cat >> /etc/default/grub", stdin=(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A system whose root and swap are on sets sleeps on that swap, and wakes up again from its initramfs."""
 
+import pytest
+
 from harness.adopted import Adopted
 from harness.disk import Disk
 from harness.hotplug import active
@@ -13,9 +15,11 @@ def moved(vm):
     return {name: found["remapped_sectors"] for name, found in active(vm).items()}
 
 
-def test_a_system_wakes_up_on_its_sets(any_system):
+@pytest.mark.parametrize("resume", [f"UUID={SWAP}", pytest.param("/dev/vdb", marks=pytest.mark.thorough)],
+                         ids=["uuid", "bare-main"])
+def test_a_system_wakes_up_on_its_sets(any_system, resume):
     """They were activated by the initramfs meanwhile, and the kernel that wakes up knows nothing of that."""
-    with Adopted(any_system) as adopted, Disk("1G", serial="SWAP") as main, Disk("64M", serial="SWAPSPARE") as spare:
+    with Adopted(any_system) as adopted, Disk("1G", bus="virtio", serial="SWAP") as main, Disk("64M", serial="SWAPSPARE") as spare:
         disks = [adopted.disk, adopted.spare, main, spare]
         with adopted.machine(disks=disks) as vm:
             vm.boot()
@@ -23,7 +27,7 @@ def test_a_system_wakes_up_on_its_sets(any_system):
             vm.run(f"dmremap assemble swap; mkswap -q -U {SWAP} /dev/mapper/swap")
             vm.shutdown()
         config = f"{adopted.config}set {uuid} name=swap main=serial:SWAP spare=serial:SWAPSPARE\n"
-        with adopted.machine(f"resume=UUID={SWAP}", disks=disks, config=config, files=ADD_RESUME) as vm:
+        with adopted.machine(f"resume={resume}", disks=disks, config=config, files=ADD_RESUME) as vm:
             vm.boot()
             vm.run("swapon /dev/mapper/swap; echo awake > /run/memory; dmremap remap root 4096 8;"
                    "dmremap remap swap 1024 8; echo shutdown > /sys/power/disk")

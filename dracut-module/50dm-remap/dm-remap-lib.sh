@@ -103,8 +103,30 @@ END
     systemctl --no-block stop "$_dmremap_bare"
 }
 
+# If resume= is the path of a bare main, the system wakes up from its set, or from nothing. systemd would wait for
+# the masked main for ever.
+_dmremap_point_resume_at_set() {
+    _dmremap_bare=$(getarg resume=) && ! getarg noresume > /dev/null || return 0
+    _dmremap_bare=$(label_uuid_to_dev "$_dmremap_bare")
+    if _dmremap_set=$(dmremap resolve "$_dmremap_bare" < /dev/null 2> /dev/null); then
+        [ -n "$_dmremap_set" ] || return 0
+        [ "$(readlink -f "$_dmremap_bare")" != "$(readlink -f "$_dmremap_set")" ] || return 0
+    else
+        warn "dm-remap: resume=$_dmremap_bare is left out: it is the main of a set that is not active"
+    fi
+    if [ -z "${DRACUT_SYSTEMD-}" ]; then
+        # shellcheck disable=SC2034 # dracut's resume.sh reads it
+        resume=$_dmremap_set
+        return 0
+    fi
+    _dmremap_resume=/usr/lib/systemd/systemd-hibernate-resume
+    [ ! -x $_dmremap_resume ] || [ -z "$_dmremap_set" ] || $_dmremap_resume "$_dmremap_set"
+    systemctl --no-block stop "$(dev_unit_name "$_dmremap_bare").device"
+}
+
 _dmremap_finish() {
     _dmremap_point_root_at_set
+    _dmremap_point_resume_at_set
     # Of what cannot be written there is nothing to check: dracut 059 would stop at the error.
     # shellcheck disable=SC2034 # mount-root.sh reads it
     [ "$(_dmremap_option ro)" != 1 ] || fastboot=yes

@@ -31,8 +31,8 @@ class Machine:
         vm.run("dmesg")
 
     `boot` says what to start (see initramfs.Boot), `append` adds to its kernel
-    command line; without `boot` the first disk's own boot loader does it all. The same
-    machine boots again after its end, with the same disks.
+    command line; without `boot` the first disk's own boot loader does it all, called by a
+    BIOS or with uefi=True by UEFI. The same machine boots again after its end, with the same disks.
 
     With powerloss=True its disks have write caches, and power_cut() loses them.
     `echo` is called with each line of the console.
@@ -42,7 +42,7 @@ class Machine:
     last_look = None
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
-                 echo=None):
+                 uefi=False, echo=None):
         self.kernel, self.initrd, self._append = boot or (None, None, "")
         self.append = append
         self.disks = list(disks)
@@ -50,6 +50,7 @@ class Machine:
         self.cpus = cpus
         self.accel = accel or accelerator(boot)
         self.powerloss = powerloss
+        self.uefi = uefi
         self.server = None
         self.echo = echo
         self.log = scratch() / f"console-{id(self)}.log"
@@ -254,10 +255,13 @@ class Machine:
         if self.kernel:
             command += ["-kernel", str(self.kernel), "-initrd", str(self.initrd),
                         "-append", f"{APPEND} {self._append} {self.append}"]
+        if self.uefi:
+            command += ["-bios", "/usr/share/ovmf/OVMF.fd"]
         if any(disk.bus == "usb" for disk in self.disks):
             command += ["-device", "qemu-xhci,id=usb"]
         for slot, disk in enumerate(self.disks):
             for node in disk.nodes():
                 command += ["-blockdev", json.dumps(node)]
-            command += ["-device", json.dumps(disk.device(slot))]
+            order = {} if self.kernel or slot else {"bootindex": 0}
+            command += ["-device", json.dumps({**disk.device(slot), **order})]
         return command

@@ -13,7 +13,8 @@ ROOT_LABEL = "debian-root"
 ROOT_PARTUUID = "5c0ffee0-0000-4000-8000-000000000001"
 DISK_UUID = "5c0ffee0-0000-4000-8000-000000000000"
 ROOT_START = 1 << 20
-BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
+BIOS_BOOT, EFI_SYSTEM = "21686148-6449-6E6F-744E-656564454649", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+EFI_SYSTEM_SIZE = 48 << 20
 
 # As an init: hands over to the command agent as soon as there is a root.
 LEAN_INIT = """#!/bin/sh
@@ -104,8 +105,8 @@ def _made_by(command, tree, files):
 
 def root_image(tree, size="1G", spare=None, boot_loader=False):
     """
-    A disk's image with the tree as its first partition and, if asked for, a blank one, and one in front
-    of both for a boot loader.
+    A disk's image with the tree as its first partition and, if asked for, a blank one, and two for a boot
+    loader: one in front for the BIOS, and a blank EFI system partition, which is the last.
     """
     key = digest(str(tree.path), size, spare, boot_loader)
     return cached("roots", key, lambda path: _image(path, tree, size, spare, boot_loader))
@@ -119,8 +120,9 @@ def _image(path, tree, size, spare, boot_loader):
         parts.append(f"size={size_in_bytes(spare) // SECTOR}, name=spare")
     if boot_loader:
         parts.append(f"start=64, size={ROOT_START // SECTOR - 64}, type={BIOS_BOOT}")
+        parts.append(f"size={EFI_SYSTEM_SIZE // SECTOR}, type={EFI_SYSTEM}")
     with open(path, "wb") as image:
-        image.truncate(root + 2 * ROOT_START + size_in_bytes(spare or 0))
+        image.truncate(root + 2 * ROOT_START + size_in_bytes(spare or 0) + (EFI_SYSTEM_SIZE if boot_loader else 0))
     table = "\n".join(["label: gpt", "first-lba: 64", f"label-id: {DISK_UUID}", *parts])
     execute("sfdisk", "--quiet", path, input=table.encode())
     execute("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U", ROOT_UUID, "-L", ROOT_LABEL,

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+"""/usr is a file system of its own, on a set of its own: the initramfs mounts it, and never its bare main."""
+
+from harness.adopted import Adopted
+from harness.disk import Disk
+from harness.hotplug import active
+
+USR = "5c0ffee0-0000-4000-8000-0000000000ee"
+MOVE = f"""
+export DM_DISABLE_UDEV=1
+dmremap assemble usr
+mkfs.ext4 -q -U {USR} /dev/mapper/usr
+mount /dev/mapper/usr /mnt
+cp -ax /usr/. /mnt
+echo UUID={USR} /usr ext4 defaults 0 2 >> /etc/fstab
+mount --move /mnt /usr
+mount --bind / /mnt
+find /mnt/usr -mindepth 1 -delete
+umount /mnt
+"""
+
+
+def test_usr_is_mounted_from_its_set(any_system):
+    with Adopted(any_system) as adopted, Disk("1G", serial="USR") as main, Disk("64M", serial="USRSPARE") as spare:
+        disks = [adopted.disk, adopted.spare, main, spare]
+        with adopted.machine(disks=disks) as vm:
+            vm.boot()
+            uuid = vm.run(f"dmremap create usr --main {main.dev} --spare {spare.dev}").strip()
+            vm.run(f"set -e; {MOVE}", timeout=600)
+            vm.shutdown()
+        config = f"{adopted.config}set {uuid} name=usr main=serial:USR spare=serial:USRSPARE\n"
+        with adopted.machine(disks=disks, config=config) as vm:
+            vm.boot()
+            assert vm.run("findmnt -no SOURCE /usr") == "/dev/mapper/usr\n"
+            assert sorted(active(vm)) == ["root", "usr"]
+            vm.shutdown()
+        with adopted.machine("rd.dmremap.timeout=3", disks=disks[:3], config=config) as vm:
+            vm.start()
+            vm.console.expect("usr: missing: its spare is not there", 240)
+            adopted.system.enter_shell(vm.console)
