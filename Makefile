@@ -188,7 +188,7 @@ PYTHON      := PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' /usr/bin/python3
 PYTEST_ARGS :=
 
 # An emulated guest is busy on one CPU most of the time: as many tests run at once as there are.
-PYTEST = $(PYTHON) -m pytest tests-vm -q -n $(JOBS) -o cache_dir='$(CURDIR)/build/pytest'
+PYTEST = $(PYTHON) -m pytest tests-vm -q -n $(JOBS) --durations=20 -o cache_dir='$(CURDIR)/build/pytest'
 
 check-vm:
 	@$(PYTEST) $(ALL) $(PYTEST_ARGS)
@@ -263,6 +263,7 @@ DKMS_SRC = $(DESTDIR)$(PREFIX)/src/dm-remap-$(VERSION)
 
 install: build/dmremap
 	install -D -m 755 build/dmremap $(DESTDIR)$(PREFIX)/sbin/dmremap
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/dm-remap assembler/emergency.txt
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d assembler/udev/60-persistent-dm-remap.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system assembler/systemd/*.service
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/50dm-remap dracut-module/50dm-remap/*

@@ -11,10 +11,11 @@ from harness.debian import PACKAGES
 from harness.disk import Disk
 from harness.early import System
 from harness.machine import Machine
-from harness.root import boot_lane, initramfs_tools, root_image
+from harness.root import LVM, boot_lane, copying_root_to, initramfs_tools, root_image
 
 ROUNDS = 7
 SYSTEM = System("bookworm", "initramfs-tools")
+ARRAY = "5c0ffee0:00004000:80000000:000000ad"
 
 # dm-linear has no tool of its own in an initramfs.
 LINEAR = {"/etc/initramfs-tools/hooks/linear": """#!/bin/sh
@@ -45,10 +46,9 @@ KINDS = {
     "plain": Kind(":", "/dev/vda"),
     "dm-linear": Kind(":", "/dev/mapper/linear", files=LINEAR),
     "dm-remap": Kind(":", "/dev/mapper/root"),
-    "LVM": Kind("pvcreate -q {0} && vgcreate -q group {0} && lvcreate -q -y -n root -l 100%FREE group",
-                "/dev/mapper/group-root", ("lvm2",)),
-    "md raid1": Kind("mdadm --create /dev/md0 --homehost=any --run -q --level=1 --assume-clean -n 2 {0} {1}",
-                     "/dev/md0", ("mdadm",)),
+    "LVM": Kind(LVM, "/dev/mapper/group-root", ("lvm2",)),
+    "md raid1": Kind(f"mdadm --create /dev/md0 --uuid={ARRAY} --run -q --level=1 --assume-clean -n 2 {{0}} {{1}}",
+                     "/dev/md0", ("mdadm",), {"/etc/mdadm/mdadm.conf": f"ARRAY /dev/md0 UUID={ARRAY}\n"}),
 }
 
 
@@ -58,15 +58,15 @@ class Contender:
     def __init__(self, name, kind, disks):
         self.name = name
         system = SYSTEM._replace(packages=(*PACKAGES, *kind.packages))
-        main, other = disks.enter_context(Disk("1200M", "virtio", serial="MAIN")), \
-            disks.enter_context(Disk("1200M" if name == "md raid1" else "64M", "virtio", serial="SPARE"))
+        main, other = disks.enter_context(Disk("1200M", bus="virtio", serial="MAIN")), \
+            disks.enter_context(Disk("1200M" if name == "md raid1" else "64M", bus="virtio", serial="SPARE"))
         files = dict(kind.files)
-        with Disk.copy_of(root_image(system.tree), "virtio") as old, \
+        with Disk.copy_of(root_image(system.tree), bus="virtio") as old, \
                 Machine(boot_lane(system.tree, initramfs_tools(system.tree)), [old, main, other]) as vm:
             vm.boot()
             device = kind.root if kind.packages else main.dev
-            vm.run(f"export DM_DISABLE_UDEV=1; {kind.make.format(main.dev, other.dev)} && mkfs.ext4 -q {device} &&"
-                   f" mount {device} /mnt && cp -ax /. /mnt && umount /mnt", timeout=900)
+            vm.run(f"export DM_DISABLE_UDEV=1; {kind.make.format(main.dev, other.dev)} && {copying_root_to(device)}",
+                   timeout=900)
             if name == "dm-remap":
                 uuid = vm.run(f"dmremap create root --main {main.dev} --spare {other.dev}").strip()
                 files[CONFIG] = f"set {uuid} name=root main=serial:MAIN spare=serial:SPARE\n"

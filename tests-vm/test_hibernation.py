@@ -8,7 +8,6 @@ from harness.disk import Disk
 from harness.hotplug import active
 
 SWAP = "5c0ffee0-0000-4000-8000-0000000000dd"
-ADD_RESUME = {"/etc/dracut.conf.d/resume.conf": 'add_dracutmodules+=" resume "\n'}
 
 
 def moved(vm):
@@ -27,7 +26,7 @@ def test_a_system_wakes_up_on_its_sets(any_system, resume):
             vm.run(f"dmremap assemble swap; mkswap -q -U {SWAP} /dev/mapper/swap")
             vm.shutdown()
         config = f"{adopted.config}set {uuid} name=swap main=serial:SWAP spare=serial:SWAPSPARE\n"
-        with adopted.machine(f"resume={resume}", disks=disks, config=config, files=ADD_RESUME) as vm:
+        with adopted.machine(f"resume={resume}", disks=disks, config=config) as vm:
             vm.boot()
             vm.run("swapon /dev/mapper/swap; echo awake > /run/memory; dmremap remap root 4096 8;"
                    "dmremap remap swap 1024 8; echo shutdown > /sys/power/disk")

@@ -10,7 +10,7 @@ from harness.debian import PACKAGES
 from harness.disk import Disk
 from harness.hotplug import active
 from harness.machine import Machine
-from harness.root import DRIVERS, boot_lane, initramfs_tools, root_image
+from harness.root import DRIVERS, LVM, boot_lane, copying_root_to, initramfs_tools, root_image
 
 WITH_STACKS = (*PACKAGES, "lvm2", "cryptsetup-initramfs", "btrfs-progs", "xfsprogs")
 MODULES = ("dm-crypt", "btrfs", "xfs", "xts", "aes_generic")
@@ -29,7 +29,6 @@ class Stack(NamedTuple):
     type: str = "ext4"
 
 
-LVM = "pvcreate -q {0} && vgcreate -q group {0} && lvcreate -q -y -n root -l 100%FREE group"
 STACKS = {
     "lvm": Stack(LVM, "vgchange -q -an group", "/dev/mapper/group-root"),
     "luks": Stack(FORMAT, "cryptsetup close crypt", "/dev/mapper/crypt"),
@@ -52,8 +51,8 @@ def test_a_root_on(any_system, kind):
         with Machine(boot_lane(tree, initramfs_tools(tree)), [old, main, spare], memory=1024) as vm:
             vm.boot()
             device = stack.root if stack.leave != ":" else main.dev
-            vm.run(f"export DM_DISABLE_UDEV=1; {stack.make.format(main.dev)} && mkfs.{stack.type} -q {device} &&"
-                   f" mount {device} /mnt && cp -ax /. /mnt && umount /mnt && {stack.leave}", timeout=600)
+            vm.run(f"export DM_DISABLE_UDEV=1; {stack.make.format(main.dev)} &&"
+                   f" {copying_root_to(device, stack.type)} && {stack.leave}", timeout=600)
             uuid = vm.run(f"dmremap create root --main {main.dev} --spare {spare.dev}").strip()
             vm.shutdown()
         config = f"set {uuid} name=root main=serial:MAIN spare=serial:SPARE\n"

@@ -12,12 +12,5 @@ if [ $((_dmremap_status & 4)) -ne 0 ] || ! _dmremap_resolve_root > /dev/null 2>&
     warn "dm-remap: a set that this boot needs is not active:"
     printf '%s\n' "$_dmremap_new"
     _dmremap_resolve_root 2>&1
-    echo
-    echo "  dmremap scan             what is there"
-    echo "  dmremap examine DEVICE   the metadata of one spare, copy by copy"
-    echo "  dmremap assemble --all   try again; then leave this shell with \"exit\""
-    echo
-    echo "To boot from the bare main device, without its remapped sectors, add"
-    echo "rd.dmremap=0 to the kernel command line."
-    echo
+    cat /usr/share/dm-remap/emergency.txt
 fi

@@ -117,6 +117,9 @@ _dmremap_point_resume_at_set() {
     if [ -z "${DRACUT_SYSTEMD-}" ]; then
         # shellcheck disable=SC2034 # dracut's resume.sh reads it
         resume=$_dmremap_set
+        # The partition may be gone.
+        cancel_wait_for_dev /dev/resume
+        rm -f -- "$hookdir/initqueue/settled/resume.sh" "$hookdir/initqueue/timeout/resume.sh"
         return 0
     fi
     _dmremap_resume=/usr/lib/systemd/systemd-hibernate-resume

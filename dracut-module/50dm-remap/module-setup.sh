@@ -62,7 +62,8 @@ installkernel() {
 install() {
     local sets
 
-    inst_multiple /usr/sbin/dmremap
+    inst_multiple /usr/sbin/dmremap cat
+    inst_simple /usr/share/dm-remap/emergency.txt
     inst_multiple -o /etc/dm-remap.conf
     inst_rules 60-persistent-dm-remap.rules
     inst_simple "$moddir/dm-remap-lib.sh" /lib/dm-remap-lib.sh

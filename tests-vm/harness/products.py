@@ -17,6 +17,7 @@ def with_dm_remap(tree, module=None):
     source = paths.SOURCE
     return tree.overlay({
         **guest_files(), **products(tree, module),
+        "/usr/share/dm-remap/emergency.txt": source / "assembler/emergency.txt",
         "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
             source / "assembler/udev/60-persistent-dm-remap.rules",
         "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap",

@@ -50,6 +50,9 @@ def guest_files():
     }
 
 
+# Makes a logical volume of all of {0}: /dev/mapper/group-root.
+LVM = "pvcreate -q {0} && vgcreate -q group {0} && lvcreate -q -y -n root -l 100%FREE group"
+
 DRIVERS = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_rng")
 SYSTEMD = ("systemd", "systemd-initrd", "dracut-systemd")
 
@@ -127,6 +130,11 @@ def _image(path, tree, size, spare, boot_loader):
     execute("sfdisk", "--quiet", path, input=table.encode())
     execute("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U", ROOT_UUID, "-L", ROOT_LABEL,
             "-d", tree.path, "-E", f"offset={ROOT_START}", path, f"{root >> 10}k")
+
+
+def copying_root_to(device, kind="ext4"):
+    """Makes a file system with all that is in the running root, as a shell script."""
+    return f"mkfs.{kind} -q {device} && mount {device} /mnt && cp -ax /. /mnt && umount /mnt"
 
 
 def boot_lane(tree, initrd, root=f"PARTUUID={ROOT_PARTUUID}", lean=True):
