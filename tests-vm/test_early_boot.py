@@ -32,16 +32,21 @@ def assert_root_is_the_set(vm):
         assert vm.run(f"readlink -f /dev/disk/by-{link}") == dm
 
 
-@pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", f"LABEL={ROOT_LABEL}", f"PARTUUID={ROOT_PARTUUID}",
-                                  "/dev/vda1", "/dev/disk/by-id/virtio-MAIN-part1", "/dev/mapper/root"],
-                         ids=["uuid", "label", "partuuid", "bare-main", "its-id", "mapper"])
+@pytest.mark.parametrize("root", [
+    pytest.param(f"UUID={ROOT_UUID}", id="uuid"),
+    pytest.param(f"LABEL={ROOT_LABEL}", id="label", marks=pytest.mark.thorough),
+    pytest.param(f"PARTUUID={ROOT_PARTUUID}", id="partuuid", marks=pytest.mark.thorough),
+    pytest.param("/dev/vda1", id="bare-main"),
+    pytest.param("/dev/disk/by-id/virtio-MAIN-part1", id="its-id", marks=pytest.mark.thorough),
+    pytest.param("/dev/mapper/root", id="mapper")])
 def test_root_named_by(adopted, root):
     with adopted.machine(root=root) as vm:
         vm.boot()
         assert_root_is_the_set(vm)
 
 
-@pytest.mark.parametrize("root", [f"UUID={ROOT_UUID}", "/dev/vda1"], ids=["uuid", "bare-main"])
+@pytest.mark.parametrize("root", [pytest.param(f"UUID={ROOT_UUID}", id="uuid", marks=pytest.mark.thorough),
+                                  pytest.param("/dev/vda1", id="bare-main")])
 def test_root_on_a_partition_of_a_main_that_is_a_whole_disk(any_system, root):
     # a swap partition would be looked for likewise; here is nothing to wake up from, and nothing to wait for
     with Adopted(any_system, whole=True) as adopted, adopted.machine(f"resume={root}", root=root) as vm:
@@ -121,7 +126,7 @@ def test_a_missing_spare_is_plugged_in(adopted):
         assert_root_is_the_set(vm)
 
 
-@pytest.mark.parametrize("late", ["main", "spare", "both"])
+@pytest.mark.parametrize("late", [pytest.param("main", marks=pytest.mark.thorough), "spare", "both"])
 def test_members_that_come_late_are_waited_for(adopted, late):
     """Ten seconds and more, for a disk that takes its time."""
     there = {"main": [adopted.spare], "spare": [adopted.disk], "both": []}[late]
@@ -182,7 +187,7 @@ def test_a_root_that_the_command_line_leaves_out_is_not_mounted_bare(adopted):
             assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
 
 
-@pytest.mark.parametrize("value", ["false", "perhaps"])
+@pytest.mark.parametrize("value", ["false", pytest.param("perhaps", marks=pytest.mark.thorough)])
 def test_allow_raw_has_to_be_said(adopted, value):
     assert_stops(adopted, "root: missing", f"rd.dmremap.allow_raw={value}", disks=[adopted.disk], root="/dev/vda1")
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """/usr is a file system of its own, on a set of its own: the initramfs mounts it, and never its bare main."""
 
+import pytest
+
 from harness.adopted import Adopted
 from harness.disk import Disk
 from harness.hotplug import active
@@ -20,6 +22,7 @@ umount /mnt
 """
 
 
+@pytest.mark.thorough
 def test_usr_is_mounted_from_its_set(any_system):
     with Adopted(any_system) as adopted, Disk("1G", serial="USR") as main, Disk("64M", serial="USRSPARE") as spare:
         disks = [adopted.disk, adopted.spare, main, spare]
