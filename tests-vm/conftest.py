@@ -66,7 +66,8 @@ def pytest_collection_modifyitems(config, items):
     for item in of_early_boot:
         system = item.callspec.params["any_system"]
         item.user_properties.append(("early boot", (situation(item), str(system))))
-        if not config.option.all and system != early.SYSTEMS[situations.index(situation(item)) % len(early.SYSTEMS)]:
+        drawn = early.SYSTEMS[situations.index(situation(item)) % len(early.SYSTEMS)]
+        if not config.option.all and system != drawn and item not in left_out:
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
