@@ -96,7 +96,7 @@ def initramfs_tools(tree, files=(), drivers=DRIVERS):
 def placing(files):
     """What puts these files to their places, as a shell script."""
     return "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\n"
-                   for place, content in files.items())
+                   f"chmod {'755' if content.startswith('#!') else '644'} {place}\n" for place, content in files.items())
 
 
 def _made_by(command, tree, files):
