@@ -95,8 +95,10 @@ def initramfs_tools(tree, files=(), drivers=DRIVERS):
 
 def placing(files):
     """What puts these files to their places, as a shell script."""
-    return "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\n"
-                   f"chmod {'755' if content.startswith('#!') else '644'} {place}\n" for place, content in files.items())
+    def mode(content):
+        return "755" if content.startswith("#!") else "644"
+    return "".join(f"mkdir -p $(dirname {place}); cat > {place} <<'END'\n{content}END\nchmod {mode(content)} {place}\n"
+                   for place, content in files.items())
 
 
 def _made_by(command, tree, files):
