@@ -8,5 +8,7 @@ if [ -n "${1-}" ]; then
     dmremap stop --all
 else
     dmremap stop --all --unused
-    ! dmsetup ls --target remap 2> /dev/null | grep -q "("
+    case $(dmsetup ls --target remap 2> /dev/null) in
+        *"("*) false ;;
+    esac
 fi

@@ -62,7 +62,8 @@ installkernel() {
 install() {
     local sets
 
-    inst_multiple /usr/sbin/dmremap cat
+    # and what the hooks use: not every image has even grep
+    inst_multiple /usr/sbin/dmremap cat ln mkdir readlink rm sleep
     inst_simple /usr/share/dm-remap/emergency.txt
     inst_multiple -o /etc/dm-remap.conf
     inst_rules 60-persistent-dm-remap.rules
