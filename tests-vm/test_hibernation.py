@@ -7,6 +7,7 @@ from harness.adopted import Adopted
 from harness.disk import Disk
 from harness.hotplug import active
 
+BARE = "/dev/vdb"
 SWAP = "5c0ffee0-0000-4000-8000-0000000000dd"
 
 
@@ -14,11 +15,12 @@ def moved(vm):
     return {name: found["remapped_sectors"] for name, found in active(vm).items()}
 
 
-@pytest.mark.parametrize("resume", [f"UUID={SWAP}", pytest.param("/dev/vdb", marks=pytest.mark.thorough)],
+@pytest.mark.parametrize("resume", [f"UUID={SWAP}", pytest.param(BARE, marks=pytest.mark.thorough)],
                          ids=["uuid", "bare-main"])
 def test_a_system_wakes_up_on_its_sets(any_system, resume):
     """They were activated by the initramfs meanwhile, and the kernel that wakes up knows nothing of that."""
-    with Adopted(any_system) as adopted, Disk("1G", bus="virtio", serial="SWAP") as main, Disk("64M", serial="SWAPSPARE") as spare:
+    with Adopted(any_system) as adopted, Disk("1G", bus="virtio", serial="SWAP") as main, \
+            Disk("64M", serial="SWAPSPARE") as spare:
         disks = [adopted.disk, adopted.spare, main, spare]
         with adopted.machine(disks=disks) as vm:
             vm.boot()
@@ -45,3 +47,10 @@ def test_a_system_wakes_up_on_its_sets(any_system, resume):
             assert vm.run("cat /kept") == "kept\n"
             assert moved(vm) == before
             assert "swap" in vm.run("blkid -o value -s TYPE /dev/mapper/swap")
+            vm.shutdown()
+        if resume == BARE:
+            # the command line has no use for the set, so it is not active
+            options = f"resume={resume} rd.dmremap.uuid={adopted.uuid}"
+            with adopted.machine(options, disks=disks, config=config) as vm:
+                vm.boot()
+                assert f"resume={BARE} is left out" in vm.console.text

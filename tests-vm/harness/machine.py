@@ -262,6 +262,7 @@ class Machine:
         for slot, disk in enumerate(self.disks):
             for node in disk.nodes():
                 command += ["-blockdev", json.dumps(node)]
+            # a BIOS looks at one disk only
             order = {} if self.kernel or slot else {"bootindex": 0}
             command += ["-device", json.dumps({**disk.device(slot), **order})]
         return command
