@@ -63,7 +63,8 @@ def test_a_root_on(any_system, kind):
         with Machine(system.boot(image, stack.root), [main, spare], append=append, memory=1024) as vm:
             vm.start()
             if "luks" in kind:
-                vm.console.expect("[Pp]lease (unlock disk|enter passphrase).*:|Enter passphrase for .*:|Password.*:", 240)
+                vm.console.expect("[Pp]lease (unlock disk|enter passphrase).*:|Enter passphrase for .*:|Password.*:",
+                                  240)
                 vm.console.send(PASSPHRASE)
             vm.guest.wait_up(240)
             assert vm.run("readlink -f $(findmnt -no SOURCE /)") == vm.run(f"readlink -f {stack.root}")

@@ -23,11 +23,17 @@ _dmremap_is_done() {
     [ -e "$_dmremap_run/done" ]
 }
 
-# The set's device if the device that root= names is, or is on, a bare main; fails if that set is not active.
+# The set's device if $1 is, or is on, a bare main; nothing if it is that device itself, or has to do with no set.
+# Fails if the set is not active.
+_dmremap_instead_of() {
+    _dmremap_found=$(dmremap resolve "$1" < /dev/null) || return
+    [ "$(readlink -f "$1")" = "$(readlink -f "$_dmremap_found")" ] || echo "$_dmremap_found"
+}
+
+# The same of what root= names.
 _dmremap_resolve_root() {
     _dmremap_bare=${root-}
-    _dmremap_bare=${_dmremap_bare#block:}
-    dmremap resolve "$_dmremap_bare" < /dev/null
+    _dmremap_instead_of "${_dmremap_bare#block:}"
 }
 
 # Activate what can be activated, and say what is new, or all that hinders. dracut's loop comes here again and again.
@@ -66,8 +72,6 @@ LINES
 _dmremap_point_root_at_set() {
     [ -n "$_dmremap_set" ] || return 0
     _dmremap_bare=${root#block:}
-    [ "$(readlink -f "$_dmremap_bare")" != "$(readlink -f "$_dmremap_set")" ] || return 0
-
     root=block:$_dmremap_set
     # The partition may be gone. What waits for it is not removed: dracut 059 has a generator that would make it again.
     _dmremap_name=$(str_replace "$_dmremap_bare" / '\x2f')
@@ -108,9 +112,8 @@ END
 _dmremap_point_resume_at_set() {
     _dmremap_bare=$(getarg resume=) && ! getarg noresume > /dev/null || return 0
     _dmremap_bare=$(label_uuid_to_dev "$_dmremap_bare")
-    if _dmremap_set=$(dmremap resolve "$_dmremap_bare" < /dev/null 2> /dev/null); then
+    if _dmremap_set=$(_dmremap_instead_of "$_dmremap_bare" 2> /dev/null); then
         [ -n "$_dmremap_set" ] || return 0
-        [ "$(readlink -f "$_dmremap_bare")" != "$(readlink -f "$_dmremap_set")" ] || return 0
     else
         warn "dm-remap: resume=$_dmremap_bare is left out: it is the main of a set that is not active"
     fi
@@ -120,11 +123,13 @@ _dmremap_point_resume_at_set() {
         # The partition may be gone.
         cancel_wait_for_dev /dev/resume
         rm -f -- "$hookdir/initqueue/settled/resume.sh" "$hookdir/initqueue/timeout/resume.sh"
-        return 0
+    else
+        _dmremap_resume=/usr/lib/systemd/systemd-hibernate-resume
+        if [ -n "$_dmremap_set" ] && [ -x $_dmremap_resume ]; then
+            $_dmremap_resume "$_dmremap_set"
+        fi
+        systemctl --no-block stop "$(dev_unit_name "$_dmremap_bare").device"
     fi
-    _dmremap_resume=/usr/lib/systemd/systemd-hibernate-resume
-    [ ! -x $_dmremap_resume ] || [ -z "$_dmremap_set" ] || $_dmremap_resume "$_dmremap_set"
-    systemctl --no-block stop "$(dev_unit_name "$_dmremap_bare").device"
 }
 
 _dmremap_finish() {
