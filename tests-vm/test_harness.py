@@ -137,6 +137,18 @@ def test_a_panic_ends_the_wait_at_once(bare_lane):
             vm.boot()
 
 
+def test_a_secret_that_was_typed_too_early_is_typed_again(bare_lane):
+    with Machine(bare_lane) as vm:
+        vm.boot()
+        asks = vm.guest.start("""
+            exec < /dev/console > /dev/console
+            echo -n 'Secret: '; read -r too_early; stty -echo; read -r secret; echo
+            test "$secret" = 'one chance' && echo opened""")
+        vm.console.expect("Secret: ")
+        vm.console.answer("one chance", then="^opened")
+        assert asks.wait().status == 0
+
+
 def test_qemu_ends_with_a_killed_test(bare_lane):
     """The harness may be killed at any time, by a user or a CI's deadline."""
     script = f"""

@@ -16,8 +16,9 @@ WITH_STACKS = (*PACKAGES, "lvm2", "cryptsetup-initramfs", "btrfs-progs", "xfspro
 MODULES = ("dm-crypt", "btrfs", "xfs", "xts", "aes_generic")
 PASSPHRASE = "one chance"
 LUKS = "5c0ffee0-0000-4000-8000-0000000000ca"
-FORMAT = (f"echo -n '{PASSPHRASE}' | cryptsetup luksFormat -q --uuid {LUKS} --pbkdf pbkdf2"
-          f" --pbkdf-force-iterations 1000 {{0}} - && echo -n '{PASSPHRASE}' | cryptsetup open --key-file - {{0}} crypt")
+SAY_IT = f"echo -n '{PASSPHRASE}' |"
+FORMAT = (f"{SAY_IT} cryptsetup luksFormat -q --uuid {LUKS} --pbkdf pbkdf2 --pbkdf-force-iterations 1000 {{0}} - &&"
+          f" {SAY_IT} cryptsetup open --key-file - {{0}} crypt")
 
 
 class Stack(NamedTuple):
@@ -65,7 +66,7 @@ def test_a_root_on(any_system, kind):
             if "luks" in kind:
                 vm.console.expect("[Pp]lease (unlock disk|enter passphrase).*:|Enter passphrase for .*:|Password.*:",
                                   240)
-                vm.console.send(PASSPHRASE)
+                vm.console.answer(PASSPHRASE, then="EXT4-fs .*mounted", timeout=240)
             vm.guest.wait_up(240)
             assert vm.run("readlink -f $(findmnt -no SOURCE /)") == vm.run(f"readlink -f {stack.root}")
             assert list(active(vm)) == ["root"]

@@ -70,6 +70,16 @@ class Console:
             self._read_to = match.end()
             return match
 
+    def answer(self, secret, then, timeout=60):
+        """
+        Types what a program asks for without showing it, until the console says what comes then.
+
+        What is shown came before the program had its terminal silent. It throws that away.
+        """
+        self.send(secret)
+        while self.expect(f"{re.escape(secret)}|{then}", timeout)[0] == secret:
+            self.send(secret)
+
     def wait_closed(self):
         """Call when QEMU has ended: reads the rest."""
         self._reader.join(10)
