@@ -119,6 +119,14 @@ bool active_lookup(const char *name, struct active_set *set)
 	return lookup(name, set) > 0;
 }
 
+bool active_is_set(const char *dm_uuid)
+{
+	int skip = 0;
+
+	sscanf(dm_uuid, "part%*d-%n", &skip);
+	return !strncmp(dm_uuid + skip, UUID_PREFIX, strlen(UUID_PREFIX));
+}
+
 bool active_holder(dev_t dev, uuid_t set)
 {
 	dev_t holder[16];

@@ -48,6 +48,9 @@ int active_list_or_complain(struct active_set **list);
 /* True if an active set is called @name. */
 bool active_lookup(const char *name, struct active_set *set);
 
+/* True if a DM device of UUID @dm_uuid is a set, or a partition of one. */
+bool active_is_set(const char *dm_uuid);
+
 /* True if block device @dev is a member of an active set, and of which. */
 bool active_holder(dev_t dev, uuid_t set);
 

@@ -16,7 +16,6 @@
 #include "probe.h"
 #include "sysfs.h"
 
-#define MAX_RELATED 64
 #define MAX_DEPTH   16
 
 /* The first of these attributes that says something identifies the disk. */

@@ -51,22 +51,37 @@ static bool is_named(struct device *d, const struct policy *policy, uuid_t set)
 	return false;
 }
 
-/* Or by a spare that is there, with which it would be activated, or could be. */
+/*
+ * @decision makes @dev a main: it would be activated, or could be, if it were not in use. Whoever has it in use
+ * was quicker than the set.
+ */
+static bool claims(const struct decision *decision, dev_t dev)
+{
+	if (!decision->main || decision->main->dev != dev)
+		return false;
+	return decision->kind == DECIDE_ACTIVATE || decision->kind == DECIDE_CONFLICT ||
+	       (decision->kind == DECIDE_SKIP && *decision->main->in_use);
+}
+
+/*
+ * Or by a spare that is there. That a set is to be activated nobody has to have said, for its main to be no disk
+ * like any other; that it is to be left alone is said by auto=0.
+ */
 static bool is_awaited(struct device *d, const struct policy *policy, uuid_t set)
 {
+	struct policy all = *policy;
 	struct decision *decisions;
 	struct inventory inv;
-	int n = decisions_preview(&inv, policy, d->path, &decisions);
 	bool found = false;
+	int n;
 
+	if (all.auto_mode == AUTO_DEFAULT)
+		all.auto_mode = AUTO_ON;
+	n = decisions_preview(&inv, &all, d->path, &decisions);
 	for (int i = 0; i < n && !found; i++) {
-		const struct decision *decision = &decisions[i];
-
-		if ((decision->kind != DECIDE_ACTIVATE && decision->kind != DECIDE_CONFLICT) ||
-		    !decision->main || decision->main->dev != d->dev)
-			continue;
-		uuid_copy(set, decision->uuid);
-		found = true;
+		found = claims(&decisions[i], d->dev);
+		if (found)
+			uuid_copy(set, decisions[i].uuid);
 	}
 	/* a spare that can't be read just now doesn't tell: then the main stays what it was */
 	if (!found && inv.unread)
@@ -92,13 +107,27 @@ static bool gone_raw(const struct policy *policy)
 	return policy->allow_raw && !access(DMREMAP_RUN_DIR "/raw", F_OK);
 }
 
+static bool is_main(struct device *d, const struct policy *policy, uuid_t set)
+{
+	return policy->enabled && !policy->dry_run && !gone_raw(policy) &&
+	       (is_named(d, policy, set) || is_awaited(d, policy, set));
+}
+
 static enum member main_or_held(struct device *d, const struct policy *policy, uuid_t set)
 {
-	if (policy->enabled && !policy->dry_run && !gone_raw(policy) && !device_used(d) &&
-	    (is_named(d, policy, set) || is_awaited(d, policy, set)))
+	if (!device_used(d) && is_main(d, policy, set))
 		return MEMBER_MAIN;
 	/* it may have been activated meanwhile */
 	return held(d, set);
+}
+
+/* The disk of a partition. */
+static bool read_disk(const struct device *d, struct device *disk)
+{
+	char path[64];
+
+	return d->part_number && sysfs_node(d->disk, path, sizeof(path)) &&
+	       !device_read(disk, path);
 }
 
 /* What is on a partition of a main is reached by way of the set, too. */
@@ -106,9 +135,7 @@ enum member member_of(struct device *d, uuid_t set)
 {
 	struct policy policy;
 	struct device disk;
-	char path[64];
-	bool part = d->part_number && sysfs_node(d->disk, path, sizeof(path)) &&
-		    !device_read(&disk, path);
+	bool part = read_disk(d, &disk);
 	enum member found = held(d, set);
 
 	if (!found && part)
@@ -122,6 +149,34 @@ enum member member_of(struct device *d, uuid_t set)
 	found = main_or_held(d, &policy, set);
 	if (!found && part)
 		found = main_or_held(&disk, &policy, set);
+	policy_free(&policy);
+	return found;
+}
+
+static bool lies_on_main(dev_t dev, const struct policy *policy, uuid_t set)
+{
+	dev_t below[MAX_RELATED];
+	struct device d, disk;
+	char path[64];
+	bool found;
+	int n;
+
+	if (!sysfs_node(dev, path, sizeof(path)) || device_read(&d, path) || active_is_set(d.dm_uuid))
+		return false;
+	found = is_main(&d, policy, set) || (read_disk(&d, &disk) && is_main(&disk, policy, set));
+	n = sysfs_related(d.disk, "slaves", below, MAX_RELATED);
+	for (int i = 0; i < n && !found; i++)
+		found = lies_on_main(below[i], policy, set);
+	return found;
+}
+
+bool member_below(dev_t dev, uuid_t set)
+{
+	struct policy policy;
+	bool found;
+
+	policy_read(&policy, in_initramfs());
+	found = lies_on_main(dev, &policy, set);
 	policy_free(&policy);
 	return found;
 }

@@ -20,4 +20,10 @@ enum member {
  */
 enum member member_of(struct device *d, uuid_t set);
 
+/*
+ * Whether block device @dev is the bare main of a set that is not active, or is built on one, and in @set of which.
+ * Unlike for member_of() it may be in use: what has LVM activated on it was quicker than the set.
+ */
+bool member_below(dev_t dev, uuid_t set);
+
 #endif

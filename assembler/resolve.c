@@ -18,7 +18,8 @@ static const char usage[] =
 	"DEVICE\n"
 	"What to use in place of DEVICE, the path of a block device. Print the set's\n"
 	"device if DEVICE is one, or is the main of an active set, or a partition of\n"
-	"that. Print nothing if it has to do with no set. Fail if its set is not active.\n";
+	"that. Print nothing if it is none of these. Fail if it is the main of a set that\n"
+	"is not active, or is built on one.\n";
 
 static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
@@ -62,15 +63,6 @@ static dev_t in_place_of(dev_t main, int number)
 	return found;
 }
 
-/* A set's own device, or that of a partition of it. */
-static bool is_set(const struct device *d)
-{
-	int skip = 0;
-
-	sscanf(d->dm_uuid, "part%*d-%n", &skip);
-	return !strncmp(d->dm_uuid + skip, UUID_PREFIX, strlen(UUID_PREFIX));
-}
-
 static int resolve(char *path)
 {
 	char name[DMR_NAME_SIZE + 16], asked[sizeof(((struct device *)0)->path)];
@@ -85,14 +77,14 @@ static int resolve(char *path)
 		number = cut_partition(path);
 	if (device_read(&d, path) || d.is_file)
 		return EXIT_FINE;
-	dev = !number && is_set(&d) ? d.dev : in_place_of(d.dev, number);
+	dev = !number && active_is_set(d.dm_uuid) ? d.dev : in_place_of(d.dev, number);
 	if (!dev && d.part_number)
 		dev = in_place_of(d.disk, d.part_number);
 	if (dev && sysfs_text(dev, "dm/name", name, sizeof(name))) {
 		printf("/dev/mapper/%s\n", name);
 		return EXIT_FINE;
 	}
-	if (member_of(&d, set) != MEMBER_MAIN)
+	if (!member_below(d.dev, set))
 		return EXIT_FINE;
 	uuid_unparse_lower(set, uuid);
 	log_error("%s is, or is on, the main of set %s, which is not active: 'dmremap assemble %s'",

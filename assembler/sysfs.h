@@ -35,6 +35,8 @@ bool sysfs_on_usb(dev_t dev);
  */
 int sysfs_related(dev_t dev, const char *relation, dev_t *list, int max);
 
+#define MAX_RELATED 64 /* that are looked at of one device */
+
 #define MAX_PARTITIONS 256 /* that the kernel has of one disk */
 
 /* The same of the partitions of disk @disk that the kernel has. */

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What an initramfs is told to use in place of the device that root= names."""
 
+import re
+
 import pytest
 
+from harness.adopted import CONFIG
 from harness.disk import Disk
 
 
@@ -14,10 +17,10 @@ def vm(boot):
         # sfdisk is not there
         main.write_at(446, bytes.fromhex("00000000830000000008000000080000" "00000000830000000010000000080000"))
         main.write_at(510, b"\x55\xaa")
-        vm.main, vm.other = main.dev, other.dev
+        vm.main, vm.spare, vm.other = main.dev, spare.dev, other.dev
         vm.run(f"blockdev --rereadpt {vm.main}; test -b {vm.main}1")
         uuid = vm.run(f"dmremap create disk --main {vm.main} --spare {spare.dev}").strip()
-        vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:MAIN spare=serial:SPARE\n")
+        vm.put(CONFIG, f"set {uuid} main=serial:MAIN spare=serial:SPARE\n")
         yield vm
 
 
@@ -46,9 +49,25 @@ def test_what_has_to_do_with_no_set_is_nothing(vm):
         assert resolved(vm, path) == ""
 
 
+def refused(vm, path):
+    result = vm.run(f"dmremap resolve {path}", check=False)
+    said = re.search(f"{path} is, or is on, the main of set .*, which is not active: 'dmremap assemble ", result.stderr)
+    return bool((result.status, result.stdout) == (4, "") and said)
+
+
 def test_a_main_whose_set_is_not_active_is_refused(vm):
-    for path in vm.main, f"{vm.main}1":
-        result = vm.run(f"dmremap resolve {path}", check=False)
-        assert (result.status, result.stdout) == (4, "")
-        assert f"{path} is, or is on, the main of set " in result.stderr
-        assert "which is not active: 'dmremap assemble " in result.stderr
+    """And what LVM or another has made on it, quicker than the set was."""
+    assert refused(vm, vm.main) and refused(vm, f"{vm.main}1")
+    vm.run(f"dmsetup create group-root --table '0 2048 linear {vm.main}1 0'; dmsetup mknodes")
+    assert refused(vm, "/dev/mapper/group-root")
+
+
+def test_nobody_has_to_have_named_that_set(vm):
+    """A config that names others is no word about this one; auto 0 is."""
+    vm.put(CONFIG, "set 5c0ffee0-0000-4000-8000-0000000000ee main=serial:OTHER\n")
+    vm.run(f"dmremap incremental {vm.spare}", check=False)
+    assert refused(vm, f"{vm.main}1")
+    vm.run(f"dmsetup create group-root --table '0 2048 linear {vm.main}1 0'; dmsetup mknodes")
+    assert refused(vm, "/dev/mapper/group-root")
+    vm.put(CONFIG, "auto 0\n")
+    assert resolved(vm, f"{vm.main}1") == resolved(vm, "/dev/mapper/group-root") == ""
