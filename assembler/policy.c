@@ -162,7 +162,7 @@ static void command_line_option(struct policy *p, const char *name, const char *
 
 		if (strcmp(name, rule->name))
 			continue;
-		if (!value && rule->kind == KIND_FLAG)
+		if (!value && (rule->kind == KIND_FLAG || rule->kind == KIND_AUTO))
 			value = "1"; /* as everywhere on the command line */
 		if (!value || !apply(p, rule, value))
 			log_error("%s=%s on the kernel command line makes no sense; the default is "

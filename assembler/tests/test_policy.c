@@ -190,6 +190,8 @@ static void test_auto(void **state)
 	assert_true(policy_auto(p));
 	parse_line(p, "rd.dmremap.auto=0");
 	assert_false(policy_auto(p));
+	parse_line(p, "rd.dmremap.auto");
+	assert_true(policy_auto(p));
 }
 
 /* The command line's sets are the only ones, unless auto is on. */
