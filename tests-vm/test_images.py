@@ -20,8 +20,13 @@ def making(any_system, before=":", config=CONFIG, after=""):
 
 
 def test_a_set_in_the_config_is_enough(any_system):
-    """A kernel upgrade makes the next image, and nobody tells it anything."""
-    assert making(any_system).endswith("status 0\n")
+    """A kernel upgrade makes the next image, and nobody tells it anything. The config is not to change after that."""
+    check = f"dm-remap-check-image /tmp/image {any_system.tree.release}; echo status $?"
+    said = making(any_system, config=CONFIG + CONFIG.replace("cc", "dd"), after=f"""{check}
+        sed -i 1d /etc/dm-remap.conf; {check}""")
+    whole, less = said.split("status 0\n")
+    assert "W: dm-remap" not in whole
+    assert "/etc/dm-remap.conf, or another one" in less and less.endswith("status 1\n")
 
 
 def test_where_no_set_is_an_image_does_not_have_the_program(any_system):
@@ -37,7 +42,7 @@ def test_an_image_made_without_dm_remap_is_found_out(any_system):
         echo '{CONFIG}' > /etc/dm-remap.conf
         dm-remap-check-image /tmp/image {any_system.tree.release}; echo status $?
         /etc/initramfs/post-update.d/dm-remap {any_system.tree.release} /tmp/image; echo hook $?
-        mv /tmp/image /boot/initrd.img-{any_system.tree.release}; rm /usr/sbin/mkinitramfs
+        mv /tmp/image /boot/initrd.img-{any_system.tree.release}; rm /usr/sbin/update-initramfs
         /etc/kernel/postinst.d/zz-dm-remap {any_system.tree.release}; echo hook $?""")
     for missing in "program dmremap", "udev rule", "/etc/dm-remap.conf":
         assert len(re.findall(f"^W: dm-remap: /.* has no {missing}", said, re.MULTILINE)) == 3
