@@ -124,9 +124,10 @@ _dmremap_point_resume_at_set() {
         cancel_wait_for_dev /dev/resume
         rm -f -- "$hookdir/initqueue/settled/resume.sh" "$hookdir/initqueue/timeout/resume.sh"
     else
-        _dmremap_resume=/usr/lib/systemd/systemd-hibernate-resume
-        if [ -n "$_dmremap_set" ] && [ -x $_dmremap_resume ]; then
-            $_dmremap_resume "$_dmremap_set"
+        if [ -n "$_dmremap_set" ] && [ -w /sys/power/resume ]; then
+            # where on it, resume_offset=, the kernel knows by itself
+            _dmremap_node=$(readlink -f "$_dmremap_set")
+            cat "/sys/class/block/${_dmremap_node##*/}/dev" > /sys/power/resume
         fi
         systemctl --no-block stop "$(dev_unit_name "$_dmremap_bare").device"
     fi
@@ -140,19 +141,26 @@ _dmremap_finish() {
     [ "$(_dmremap_option ro)" != 1 ] || fastboot=yes
     # The shutdown hook is in this image, which systemd then returns to.
     [ ! -d /sys/module/dm_remap ] || need_shutdown
-    unset _dmremap_since
     mkdir -p "$_dmremap_run" && : > "$_dmremap_run/done"
 }
 
-# What is missing may still appear. When its time is up the boot stops here, and not only after rd.retry, which is
-# minutes; the emergency hook says why.
-_dmremap_wait() {
-    rm -f "$_dmremap_run/done"
+# Sets _dmremap_now, seconds.
+_dmremap_look_at_clock() {
     read -r _dmremap_now _ < /proc/uptime
     _dmremap_now=${_dmremap_now%%.*}
-    : "${_dmremap_since:=$_dmremap_now}"
+}
+
+# What is missing may still appear. When its time is up the boot stops here, be rd.retry shorter or, as a rule,
+# longer; the emergency hook says why.
+_dmremap_wait() {
+    rm -f "$_dmremap_run/done"
+    _dmremap_look_at_clock
     _dmremap_timeout=$(_dmremap_option timeout)
-    [ $((_dmremap_now - _dmremap_since)) -ge "${_dmremap_timeout:-30}" ] || return 0
+    if [ $((_dmremap_now - _dmremap_since)) -lt "${_dmremap_timeout:-30}" ]; then
+        # shellcheck disable=SC2034 # as dracut's loop does when something has happened: rd.retry is not over yet
+        main_loop=0
+        return 0
+    fi
     unset _dmremap_since _dmremap_said
     if [ "$(_dmremap_option allow_raw)" = 1 ]; then
         warn "dm-remap: rd.dmremap.allow_raw: going on without it, from the bare main"
@@ -170,9 +178,12 @@ _dmremap_wait() {
 _dmremap_settled() {
     # Given up before, and going on all the same.
     [ ! -e "$_dmremap_run/raw" ] || return 0
+    _dmremap_look_at_clock
+    : "${_dmremap_since:=$_dmremap_now}"
     _dmremap_assemble
     if [ -n "$_dmremap_ready" ]; then
-        _dmremap_finish
+        unset _dmremap_since
+        _dmremap_is_done || _dmremap_finish
     else
         _dmremap_wait
     fi
