@@ -41,3 +41,15 @@ def test_usr_is_mounted_from_its_set(any_system):
             vm.start()
             vm.console.expect("usr: missing: its spare is not there", 240)
             adopted.system.enter_shell(vm.console)
+        # the command line leaves its set out; systemd then waits for its link
+        append = f"rd.dmremap.uuid={adopted.uuid} systemd.default_device_timeout_sec=5"
+        with adopted.machine(append, disks=disks, config=config) as vm:
+            vm.start()
+            if any_system.generator == "initramfs-tools":
+                vm.console.expect("/usr is on the main of a set that is not active", 240)
+            adopted.system.enter_shell(vm.console)
+            vm.console.send("cat /proc/mounts; echo mounted-$((1 + 1))")
+            mounted = vm.console.expect("(?s).*mounted-2")[0]
+            assert f" {adopted.system.newroot} " in mounted
+            # initramfs-tools asks nobody before it has been mounted, read-only
+            assert f" {adopted.system.newroot}/usr " not in mounted or any_system.generator == "initramfs-tools"
