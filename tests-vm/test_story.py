@@ -6,7 +6,8 @@ import pytest
 from story import Story
 
 
-@pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "no-systemd"])
+@pytest.mark.parametrize("systemd", [pytest.param(True, id="systemd"),
+                                     pytest.param(False, id="no-systemd", marks=pytest.mark.thorough)])
 def test_a_root_on_a_dying_disk_is_adopted_and_survives(root_tree, seed, systemd):
     with Story(root_tree, seed, systemd=systemd, say=print) as story:
         for chapter in story.chapters():
