@@ -47,6 +47,11 @@ def test_the_gate_opens_when_nothing_is_missing(play):
         "warn assembled", "waiting", "finished", "finished"]
 
 
+def test_rd_retry_is_not_over_before_the_deadline(play):
+    """dracut counts its passes, and gives up by that."""
+    assert play("main_loop=200 answer=4 forbidden=no; loop; echo $main_loop")[-1] == "0"
+
+
 def test_the_gate_shuts_when_dmremap_cannot_be_run(play):
     assert play("answer=127 forbidden=no; loop")[-1] == "waiting"
 
