@@ -9,7 +9,6 @@
 #include "log.h"
 #include "policy.h"
 #include "probe.h"
-#include "sysfs.h"
 
 static const char usage[] =
 	"[--check | --boot NAME]\n"
@@ -29,10 +28,10 @@ static const struct option options[] = {
 /* Returns false if @dev is not there any more. */
 static bool print_tags(const char *member, dev_t dev)
 {
-	char path[256], tags[TAGS_TEXT];
+	char tags[TAGS_TEXT];
 	struct device d;
 
-	if (!sysfs_node(dev, path, sizeof(path)) || device_read(&d, path))
+	if (device_read_number(&d, dev))
 		return false;
 	probe_partition(&d);
 	tags_write(&d, tags, sizeof(tags));

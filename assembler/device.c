@@ -16,7 +16,7 @@
 #include "probe.h"
 #include "sysfs.h"
 
-#define MAX_DEPTH   16
+#define MAX_DEPTH 16
 
 /* The first of these attributes that says something identifies the disk. */
 static void read_first(dev_t disk, const char *const *attributes, char *text, size_t size)
@@ -111,6 +111,13 @@ int device_read(struct device *d, const char *path)
 	d->block = DMR_SECTOR_SIZE;
 	d->read_only = access(path, W_OK) && errno == EROFS;
 	return 0;
+}
+
+int device_read_number(struct device *d, dev_t dev)
+{
+	char path[sizeof(d->path)];
+
+	return sysfs_node(dev, path, sizeof(path)) ? device_read(d, path) : -ENODEV;
 }
 
 /* True if the backing file of loop device @loop is image file @d. */
@@ -342,7 +349,6 @@ static bool stacked_on(const struct device *upper, const struct device *lower, i
 {
 	dev_t slaves[MAX_RELATED];
 	struct device slave;
-	char node[PATH_MAX];
 	int n;
 
 	if (upper->is_file || !depth)
@@ -351,7 +357,7 @@ static bool stacked_on(const struct device *upper, const struct device *lower, i
 		return loop_backed_by(upper->disk, lower);
 	n = sysfs_related(upper->disk, "slaves", slaves, MAX_RELATED);
 	for (int i = 0; i < n; i++) {
-		if (!sysfs_node(slaves[i], node, sizeof(node)) || device_read(&slave, node))
+		if (device_read_number(&slave, slaves[i]))
 			continue;
 		if (device_overlap(&slave, lower) || stacked_on(&slave, lower, depth - 1))
 			return true;

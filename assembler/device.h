@@ -41,6 +41,9 @@ struct device {
  */
 int device_read(struct device *d, const char *path);
 
+/* The same of the block device with number @dev. -ENODEV if there is none any more. */
+int device_read_number(struct device *d, dev_t dev);
+
 /*
  * Add what has to be read from the device itself, and whether it is in use, with @claim also by
  * device_claimable().

@@ -124,10 +124,7 @@ static enum member main_or_held(struct device *d, const struct policy *policy, u
 /* The disk of a partition. */
 static bool read_disk(const struct device *d, struct device *disk)
 {
-	char path[64];
-
-	return d->part_number && sysfs_node(d->disk, path, sizeof(path)) &&
-	       !device_read(disk, path);
+	return d->part_number && !device_read_number(disk, d->disk);
 }
 
 /* What is on a partition of a main is reached by way of the set, too. */
@@ -157,11 +154,10 @@ static bool lies_on_main(dev_t dev, const struct policy *policy, uuid_t set)
 {
 	dev_t below[MAX_RELATED];
 	struct device d, disk;
-	char path[64];
 	bool found;
 	int n;
 
-	if (!sysfs_node(dev, path, sizeof(path)) || device_read(&d, path) || active_is_set(d.dm_uuid))
+	if (device_read_number(&d, dev) || active_is_set(d.dm_uuid))
 		return false;
 	found = is_main(&d, policy, set) || (read_disk(&d, &disk) && is_main(&disk, policy, set));
 	n = sysfs_related(d.disk, "slaves", below, MAX_RELATED);

@@ -9,7 +9,6 @@
 #include "command.h"
 #include "member.h"
 #include "probe.h"
-#include "sysfs.h"
 
 static const char usage[] =
 	"DEVICE\n"
@@ -26,11 +25,9 @@ static void print_main_partuuid(const struct device *d)
 	struct active_set *sets;
 	int n = active_list(&sets);
 	struct device member;
-	char path[64];
 
 	for (int i = 0; i < n; i++) {
-		if (sets[i].dev != d->dev || !sysfs_node(sets[i].main, path, sizeof(path)) ||
-		    device_read(&member, path))
+		if (sets[i].dev != d->dev || device_read_number(&member, sets[i].main))
 			continue;
 		probe_partition(&member);
 		if (*member.partuuid)
