@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The systems that early boot is for: a Debian suite, and what makes its initramfs."""
 
+import re
 import time
 from typing import NamedTuple
 
@@ -42,11 +43,6 @@ class System(NamedTuple):
         tsc = "" if self.suite == "bookworm" else "tsc=unstable"
         return f"{SHELL[self.generator]} {tsc}"
 
-    @property
-    def newroot(self):
-        """Where the initramfs mounts the root."""
-        return NEWROOT[self.generator]
-
     def image(self, files, drivers=root.DRIVERS):
         """An initramfs with these files of the system changed, such as the config."""
         if self.generator == "initramfs-tools":
@@ -78,6 +74,13 @@ class System(NamedTuple):
                 pass
         if not entered:
             raise TimedOut(f"no shell however often Enter is typed\n{console.tail()}")
+
+    def mounted(self, console):
+        """Where below the new root its shell says that something is mounted: "" is the root itself."""
+        console.send("cat /proc/mounts; echo mounted-$((1 + 1))")
+        mounts = console.expect("(?s).*mounted-2")[0]
+        assert "/proc proc " in mounts
+        return set(re.findall(rf" {NEWROOT[self.generator]}(/[^ ]*|) ", mounts))
 
 
 SYSTEMS = tuple(System(suite, generator) for suite in kernels.SUITES for generator in GENERATORS)
