@@ -42,11 +42,13 @@ def test_an_image_made_without_dm_remap_is_found_out(any_system):
         echo '{CONFIG}' > /etc/dm-remap.conf
         dm-remap-check-image /tmp/image {any_system.tree.release}; echo status $?
         /etc/initramfs/post-update.d/dm-remap {any_system.tree.release} /tmp/image; echo hook $?
-        mv /tmp/image /boot/initrd.img-{any_system.tree.release}; rm /usr/sbin/update-initramfs
+        mkdir /boot/efi; mv /tmp/image /boot/efi/initrd.img-{any_system.tree.release}
+        touch /etc/kernel/postinst.d/dracut; chmod +x /etc/kernel/postinst.d/dracut
+        /etc/kernel/postinst.d/zz-dm-remap {any_system.tree.release} /boot/efi/vmlinuz; echo hook $?
         /etc/kernel/postinst.d/zz-dm-remap {any_system.tree.release}; echo hook $?""")
     for missing in "program dmremap", "udev rule", "/etc/dm-remap.conf":
         assert len(re.findall(f"^W: dm-remap: /.* has no {missing}", said, re.MULTILINE)) == 3
-    assert "status 1" in said and said.count("hook 0") == 2
+    assert "status 1" in said and said.count("hook 0") == 3
 
 
 def test_a_kernel_without_the_module_is_warned_of(any_system):
