@@ -270,6 +270,7 @@ install: build/dmremap
 	install -d $(DESTDIR)$(PREFIX)/share/initramfs-tools
 	cp -R --preserve=mode initramfs-tools-hook/. $(DESTDIR)$(PREFIX)/share/initramfs-tools
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin initramfs-check/dm-remap-check-image
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/dm-remap initramfs-check/image-config
 	install -D -m 755 -t $(DESTDIR)/etc/initramfs/post-update.d initramfs-check/post-update.d/dm-remap
 	install -D -m 755 -t $(DESTDIR)/etc/kernel/postinst.d initramfs-check/postinst.d/zz-dm-remap
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/dmremap.cmdline.7

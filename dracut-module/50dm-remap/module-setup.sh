@@ -10,38 +10,22 @@ set_of() {
     [[ -e $uuid && $(< "$uuid") == DMREMAP-* ]] && sed 's/^DMREMAP-//' "$uuid"
 }
 
-# The config names set $1, or without one any.
-config_names() {
-    grep -qs "^[[:space:]]*set[[:space:]].*${1-}" "${dracutsysrootdir-}/etc/dm-remap.conf"
-}
-
-# What $1 is mounted from.
-set_below() {
-    local dev
-
-    dev=$(find_block_device "$1") && check_block_and_slaves set_of "$dev"
-}
-
-# The sets that this host runs from. dracut doesn't look at its devices if the image is a generic one.
-sets_of_host() {
-    {
-        for_each_host_dev_and_slaves_all set_of
-        set_below /
-        set_below /usr
-    } | sort -u
+# What /etc/dm-remap.conf is to be in the image. Fails if there is no set to boot from.
+image_config() {
+    /usr/share/dm-remap/image-config "${dracutsysrootdir-}"
 }
 
 # 255: only when asked for. A root that is on a set asks for it, and so does a set that the config
 # names: the image that a kernel upgrade makes without --add would boot from the bare main.
 check() {
     require_binaries dmremap || return 1
-    config_names || [[ $(sets_of_host) ]] || return 255
+    image_config &> /dev/null || return 255
 }
 
 # The sets that this host's file systems are on: an image for it alone waits for them. Not if the config names sets:
 # next to those on the command line they would count no more.
 cmdline() {
-    ! config_names || return 0
+    ! grep -qs '^[[:space:]]*set[[:space:]]' "${dracutsysrootdir-}/etc/dm-remap.conf" || return 0
     for_each_host_dev_and_slaves_all set_of | sort -u | sed 's/^/ rd.dmremap.uuid=/' | tr -d '\n'
 }
 
@@ -64,30 +48,15 @@ installkernel() {
     fi
 }
 
-# The config, and what it says not of the sets that this host runs from: without their names a boot would not wait
-# for them, and what hides their mains from others is known only when the spare is.
-# shellcheck disable=SC2154 # dracut sets initdir
-install_config() {
-    local uuid
-
-    inst_multiple -o /etc/dm-remap.conf
-    for uuid in $(sets_of_host); do
-        config_names "$uuid" && continue
-        dwarn "dm-remap: /etc/dm-remap.conf does not name set $uuid, which this system runs from:" \
-            "the image does; 'dmremap config' prints the line"
-        mkdir -p "$initdir/etc"
-        dmremap config | grep "^set $uuid" >> "$initdir/etc/dm-remap.conf"
-    done
-}
-
-# shellcheck disable=SC2154 # dracut sets moddir and the like
+# shellcheck disable=SC2154 # dracut sets initdir and the like
 install() {
     local sets
 
     # and what the hooks use: not every image has even grep
     inst_multiple /usr/sbin/dmremap cat ln mkdir readlink rm sleep
     inst_simple /usr/share/dm-remap/emergency.txt
-    install_config
+    mkdir -p "$initdir/etc"
+    image_config > "$initdir/etc/dm-remap.conf"
     inst_rules 60-persistent-dm-remap.rules
     inst_simple "$moddir/dm-remap-lib.sh" /lib/dm-remap-lib.sh
     inst_hook initqueue/settled 30 "$moddir/dm-remap-settled.sh"

@@ -21,6 +21,7 @@ def with_dm_remap(tree, module=None):
         "/usr/lib/udev/rules.d/60-persistent-dm-remap.rules":
             source / "assembler/udev/60-persistent-dm-remap.rules",
         "/usr/lib/dracut/modules.d/50dm-remap": source / "dracut-module/50dm-remap",
+        "/usr/share/dm-remap/image-config": source / "initramfs-check/image-config",
         "/usr/sbin/dm-remap-check-image": source / "initramfs-check/dm-remap-check-image",
         "/etc/initramfs/post-update.d": source / "initramfs-check/post-update.d",
         "/etc/kernel/postinst.d": source / "initramfs-check/postinst.d",
