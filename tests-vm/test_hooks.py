@@ -60,6 +60,22 @@ def test_rd_dmremap_0_keeps_dmremap_out_of_it(play):
     assert play("answer=137 forbidden=yes; loop") == ["finished"]
 
 
+@pytest.mark.parametrize("answer", [4, 16, 137])
+def test_the_emergency_shell_is_told_why(play, answer):
+    """Also if dmremap was killed: how to do without it is in the text."""
+    told = play(f"answer={answer} forbidden=no; cat() {{ echo text; }};" ' . "$HOOKS/dm-remap-emergency.sh"')
+    assert told == ["warn dm-remap: a set that this boot needs is not active:", "assembled", "text"]
+
+
+def test_the_emergency_shell_is_told_of_a_set_that_nobody_asked_for(play):
+    """Its main is masked, and the root not to be found."""
+    said = "root=block:/nowhere answer=0 forbidden=no; cat() { echo text; }; dmremap() { echo 'root: skip: unnamed'; };"
+    told = play(f'{said} . "$HOOKS/dm-remap-emergency.sh"')
+    assert told == ["warn dm-remap: the root is not there; it may be on a set that is not active:",
+                    "root: skip: unnamed", "root: skip: unnamed", "text"]
+    assert play(f'{said} root=block:/; . "$HOOKS/dm-remap-emergency.sh"') == []
+
+
 @pytest.mark.parametrize("left, again", [("root\t(254:0)", 1), ("No devices found", 0)])
 def test_dracut_comes_back_to_the_shutdown_hook_while_a_set_is_left(play, left, again):
     assert play(f"answer=0; dmsetup() {{ echo '{left}'; }}; status=0;"
