@@ -190,6 +190,28 @@ def test_a_root_that_nobody_asks_for_is_not_mounted_bare(adopted, named):
             assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
 
 
+# What shows that file systems are being looked for. dracut is quiet about it.
+LOOKING = {"initramfs-tools": "Waiting for root"}
+
+
+def test_a_main_that_comes_late_is_not_mounted_bare(adopted):
+    """Its set is none that this boot was to wait for."""
+    with Disk("64M", serial="OTHER") as main, Disk("16M", serial="ITSSPARE") as spare:
+        uuid = dmremap("create", "other", "--main", main.path, "--spare", spare.path, check=0).stdout.strip()
+        config = f"set {uuid} main=serial:OTHER spare=serial:ITSSPARE\n"
+        with adopted.machine("rd.retry=10", disks=[adopted.spare, main, spare], config=config) as vm:
+            vm.start()
+            vm.console.expect(LOOKING.get(adopted.system.generator, "Attached SCSI disk"), 120)
+            vm.plug(adopted.disk)
+            vm.console.expect("^root: skip: ", 240)
+            vm.console.expect("dmremap assemble --all ", 120)
+            adopted.system.enter_shell(vm.console)
+            assert not adopted.system.mounted(vm.console)
+            vm.console.send(f"dmremap assemble {adopted.uuid}; exit")
+            vm.guest.wait_up(240)
+            assert vm.run("readlink -f $(findmnt -no SOURCE /)") == vm.run("readlink -f /dev/mapper/root")
+
+
 @pytest.mark.parametrize("value", ["false", pytest.param("perhaps", marks=pytest.mark.thorough)])
 def test_allow_raw_has_to_be_said(adopted, value):
     assert_stops(adopted, "root: missing", f"rd.dmremap.allow_raw={value}", disks=[adopted.disk], root="/dev/vda1")
@@ -282,10 +304,11 @@ def test_a_system_on_a_set_makes_its_next_image_by_itself(adopted):
     """Also if no config names the set. What is wrong with an image that is there is told."""
     with adopted.machine() as vm:
         vm.boot()
-        vm.run(f"cp {CONFIG} /root/; : > {CONFIG}")
+        vm.run(f"cp {CONFIG} /root/; printf 'scrub_interval 7' > {CONFIG}")
         # later dracuts tell no warnings if they are to be quiet
         make = adopted.system.command("/boot/next", "--hostonly", "--hostonly-cmdline", "--verbose")
         said = vm.run(f"exec 2>&1; {make}", timeout=900)
+        vm.run("dm-remap-check-image /boot/next $(uname -r)", timeout=300)
         vm.run(f"cp /root/dm-remap.conf {CONFIG}")
         check = vm.run("dm-remap-check-image /boot/next $(uname -r)", check=False, timeout=300)
         assert "/etc/dm-remap.conf, or another one" in check.stderr and check.status == 1

@@ -47,7 +47,7 @@ def test_usr_is_mounted_from_its_set(any_system):
         with adopted.machine(f"rd.dmremap.uuid={adopted.uuid}", disks=disks, config=config) as vm:
             vm.start()
             if any_system.generator == "initramfs-tools":
-                vm.console.expect("/usr is on the main of a set that is not active", 240)
+                vm.console.expect("/usr/ is mounted from the main of a set that is not active", 240)
             adopted.system.enter_shell(vm.console)
             # initramfs-tools asks nobody before it has been mounted, read-only
             mounted = {"", "/usr"} if any_system.generator == "initramfs-tools" else {""}
