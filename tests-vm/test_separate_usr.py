@@ -52,3 +52,7 @@ def test_usr_is_mounted_from_its_set(any_system):
             # initramfs-tools asks nobody before it has been mounted, read-only
             mounted = {"", "/usr"} if any_system.generator == "initramfs-tools" else {""}
             assert adopted.system.mounted(vm.console) == mounted
+            if any_system.generator == "initramfs-tools":
+                vm.console.send(f"umount /root/usr; dmremap assemble {uuid}; mount -r /dev/mapper/usr /root/usr; exit")
+                vm.guest.wait_up(240)
+                assert vm.run("findmnt -no SOURCE /usr") == "/dev/mapper/usr\n"
