@@ -17,7 +17,8 @@ def test_make_install_puts_everything_where_a_system_looks(tmp_path):
     installed = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {"usr/sbin/dmremap", "usr/lib/udev/rules.d/60-persistent-dm-remap.rules",
             "usr/lib/dracut/modules.d/50dm-remap/module-setup.sh",
-            "usr/share/dm-remap/emergency.txt", "usr/share/initramfs-tools/hooks/dm-remap"} <= installed
+            "usr/share/dm-remap/emergency.txt", "usr/share/dm-remap/image-config",
+            "usr/share/initramfs-tools/hooks/dm-remap"} <= installed
     (config,) = tmp_path.glob("usr/src/dm-remap-*/dkms.conf")
     assert config.parent.name == "dm-remap-" + dict(
         line.split("=", 1) for line in config.read_text().splitlines() if "=" in line
