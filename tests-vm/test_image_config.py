@@ -16,6 +16,7 @@ IMAGE_CONFIG = "/usr/share/dm-remap/image-config"
 @pytest.fixture(scope="module")
 def vm():
     """Sets one and two, of disks, and three, of what has no name that stays; none is used."""
+    # the Debian of test_claims, so as not to make another
     tree = with_dm_remap(debian(packages=(*PACKAGES, "lvm2", "mdadm", "btrfs-progs")))
     with Disk.copy_of(root_image(tree)) as root, Disk("256M") as one, Disk("256M") as two, \
             Disk("16M") as a, Disk("16M") as b, Disk("16M") as c, \
