@@ -75,7 +75,8 @@ static bool is_new(const uint64_t *known, int count, uint64_t size)
 /*
  * Copies lie where the size of the device says, unless it was enlarged, or copied to a bigger
  * one, since: then a superblock that still lies at a place of the present size (copy 0 always
- * does) tells the size they were made for. The size with most superblocks to its name stands.
+ * does) tells the size they were made for, also if a power cut tore it. The size with most
+ * superblocks to its name stands.
  */
 static void find_layout(struct copies *c)
 {
@@ -94,9 +95,10 @@ static void find_layout(struct copies *c)
 			best = c->layout;
 		}
 		for (int i = 0; n == 0 && i < DMR_COPIES; i++) {
-			if (c->fault[i] == DMR_OK &&
-			    is_new(size, sizes, le64_to_cpu(c->super[i].spare_sectors)))
-				size[sizes++] = le64_to_cpu(c->super[i].spare_sectors);
+			uint64_t hint = c->fault[i] == DMR_UNREADABLE ? 0 : dmr_super_hint(&c->super[i]);
+
+			if (hint && is_new(size, sizes, hint))
+				size[sizes++] = hint;
 		}
 	}
 	if (c->layout.sectors == best.sectors)

@@ -337,6 +337,11 @@ enum dmr_fault dmr_super_check(const struct dmr_super *s, __u64 device_sectors)
 	return geometry_check(s, device_sectors);
 }
 
+__u64 dmr_super_hint(const struct dmr_super *s)
+{
+	return s->header.magic == cpu_to_le64(DMR_MAGIC_SUPER) ? le64_to_cpu(s->spare_sectors) : 0;
+}
+
 static enum dmr_fault entry_check(const struct dmr_entry *e, const struct dmr_super *s,
 				  const struct dmr_layout *l)
 {

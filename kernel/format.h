@@ -261,6 +261,12 @@ void dmr_seal(void *block);
  */
 enum dmr_fault dmr_super_check(const struct dmr_super *s, __u64 device_sectors);
 
+/*
+ * The size of the spare that a block from a superblock's place tells of, valid or not: one that was torn
+ * while it was written still does. 0 if it is no superblock. To be tried, not believed.
+ */
+__u64 dmr_super_hint(const struct dmr_super *s);
+
 /* Check one table block that was read from the place of @index, against a valid superblock. */
 enum dmr_fault dmr_table_check(const struct dmr_table *t, const struct dmr_super *s, __u32 index);
 

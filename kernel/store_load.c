@@ -35,8 +35,9 @@ static unsigned int read_supers(struct dmr_store *s, struct supers *p)
 
 /*
  * A spare that was enlarged has its copies where they were: superblocks at the places of its
- * present size (copy 0 always is) tell the size they were made for. The layout with most
- * superblocks to its name stands; what records another one does not belong where it is.
+ * present size (copy 0 always is) tell the size they were made for, also if a power cut tore them.
+ * The layout with most superblocks to its name stands; what records another one does not belong
+ * where it is.
  */
 static void find_layout(struct dmr_store *s, struct supers *p)
 {
@@ -46,11 +47,11 @@ static void find_layout(struct dmr_store *s, struct supers *p)
 	int i;
 
 	for (i = 0; i < DMR_COPIES; i++)
-		if (p->fault[i] == DMR_OK &&
-		    le64_to_cpu(p->super[i]->spare_sectors) != best.sectors)
-			size[i] = le64_to_cpu(p->super[i]->spare_sectors);
+		if (p->fault[i] != DMR_UNREADABLE)
+			size[i] = dmr_super_hint(p->super[i]);
 	for (i = 0; i < DMR_COPIES; i++) {
-		if (!size[i] || dmr_layout_init(&s->layout, size[i]) != DMR_OK)
+		if (size[i] >= bdev_nr_sectors(s->bdev) ||
+		    dmr_layout_init(&s->layout, size[i]) != DMR_OK)
 			continue;
 		fitting = read_supers(s, p);
 		if (fitting > most) {

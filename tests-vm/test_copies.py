@@ -2,14 +2,15 @@
 """Damaged copies: whatever is left somewhere is enough, and what is lost is not made up."""
 
 import itertools
+import os
 from random import Random
 from types import SimpleNamespace
 
 import pytest
 
 from harness.assembler import dmremap, examine
-from harness.copies import Copies
-from harness.disk import Disk
+from harness.copies import BLOCK, Copies
+from harness.disk import SECTOR, Disk
 from harness.machine import Machine
 from harness.remap import Remap
 
@@ -124,3 +125,22 @@ def test_the_kernel_levels_the_copies_too(spare, fast_lane):
         vm.shutdown()
     assert examine(spare.spare.path)["extents"] == spare.extents
     dmremap("check", spare.spare.path, check=0)
+
+
+@pytest.mark.parametrize("mend", ["kernel", "dmremap"])
+def test_a_spare_that_was_enlarged_is_found_by_a_superblock_that_was_torn(spare, fast_lane, mend):
+    """Of a larger device it is the first one alone that tells where the others are."""
+    with Disk.copy_of(spare.spare.path) as larger:
+        os.truncate(larger.path, larger.size + 1000 * SECTOR)
+        larger.zero(SECTOR, BLOCK - SECTOR)
+        if mend == "dmremap":
+            dmremap("repair", larger.path, check=1)
+        else:
+            with Machine(fast_lane, [spare.main, larger]) as vm:
+                vm.boot()
+                with Remap(vm, spare.main, larger) as dev:
+                    assert dev.status().valid_copies == "5/5"
+                    assert vm.run(f"sha256sum < {dev.dev}") == spare.digest
+                vm.shutdown()
+        assert examine(larger.path)["extents"] == spare.extents
+        dmremap("check", larger.path, check=0)

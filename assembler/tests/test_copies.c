@@ -467,6 +467,20 @@ static void test_grown_spare(void **state)
 	assert_int_equal(s->c.layout.sectors, SECTORS);
 }
 
+/* And then the power went while its first superblock was written, in which the others are found. */
+static void test_grown_spare_with_a_torn_superblock(void **state)
+{
+	struct spare *s = *state;
+	const char zeroes[DMR_BLOCK_SIZE - DMR_SECTOR_SIZE] = {0};
+
+	assert_int_equal(ftruncate(s->fd, (SECTORS + 1000) * DMR_SECTOR_SIZE), 0);
+	assert_int_equal(pwrite(s->fd, zeroes, sizeof(zeroes), DMR_SECTOR_SIZE), sizeof(zeroes));
+	copies_free(&s->c);
+	assert_int_equal(copies_read(&s->c, s->fd, SECTORS + 1000, NULL), 0);
+	assert_int_equal(s->c.verdict, VERDICT_REPAIRABLE);
+	assert_int_equal(s->c.layout.sectors, SECTORS);
+}
+
 static void test_cut_spare(void **state)
 {
 	struct spare *s = *state;
@@ -558,6 +572,7 @@ int main(void)
 		TEST(test_generations_end),
 		TEST(test_mending_writes_nothing_that_was_good),
 		TEST(test_grown_spare),
+		TEST(test_grown_spare_with_a_torn_superblock),
 		TEST(test_cut_spare),
 		TEST(test_too_small_for_a_spare),
 		TEST(test_a_foreign_superblock),
