@@ -71,6 +71,71 @@ static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static struct job *jobs;
 static atomic_bool stopped;
 
+static bool one_in(uint64_t *state, unsigned int n)
+{
+	return !(draw(state) % n);
+}
+
+static struct {
+	int file;
+	uint64_t pages;
+	struct page page __attribute__((aligned(SECTOR)));
+} journal;
+
+static int open_directly(const char *path, int flags)
+{
+	struct stat info;
+	int file;
+
+	if (!stat(path, &info) && S_ISBLK(info.st_mode))
+		flags |= O_DIRECT;
+	file = open(path, flags, 0644);
+	if (file < 0)
+		err(2, "%s", path);
+	return file;
+}
+
+static void write_page(void)
+{
+	union {
+		struct page page;
+		char bytes[SECTOR];
+	} out __attribute__((aligned(SECTOR))) = {.page = journal.page};
+
+	out.page.magic = MAGIC;
+	out.page.seed = opt.seed;
+	out.page.page = journal.pages;
+	if (!out.page.count)
+		return;
+	if (pwrite(journal.file, &out, SECTOR, journal.pages++ * SECTOR) != SECTOR)
+		err(2, "journal");
+	journal.page.count = 0;
+}
+
+static void record(const struct event *e)
+{
+	const unsigned int room = sizeof(journal.page.events) / sizeof(*e);
+
+	happens(e);
+	journal.page.events[journal.page.count++] = *e;
+	if (journal.page.count == room)
+		write_page();
+}
+
+static void replay(void)
+{
+	union {
+		struct page page;
+		char bytes[SECTOR];
+	} in __attribute__((aligned(SECTOR)));
+	int file = open_directly(opt.journal, O_RDONLY);
+
+	while (pread(file, &in, SECTOR, journal.pages * SECTOR) == SECTOR &&
+	       page_happens(&in.page, journal.pages))
+		journal.pages++;
+	close(file);
+}
+
 static void *aligned(size_t size)
 {
 	void *memory = aligned_alloc(4096, size);

@@ -9,14 +9,11 @@
 #define ORACLE_H
 
 #include <err.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SECTOR    512u
 #define MAGIC     0x656c6361726f6d64ull
@@ -45,11 +42,6 @@ static uint64_t draw(uint64_t *state)
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
 	return z ^ (z >> 31);
-}
-
-static bool one_in(uint64_t *state, unsigned int n)
-{
-	return !(draw(state) % n);
 }
 
 /* The data */
@@ -282,74 +274,22 @@ static void print_violation(const union sector *found, uint32_t sector, uint32_t
 
 /* The journal */
 
-static struct {
-	int file;
-	uint64_t pages;
-	struct page {
-		uint64_t magic, seed;
-		uint32_t page, count;
-		struct event events[(SECTOR - 24) / sizeof(struct event)];
-	} page __attribute__((aligned(SECTOR)));
-} journal;
+struct page {
+	uint64_t magic, seed;
+	uint32_t page, count; /* its number; of its events */
+	struct event events[(SECTOR - 24) / sizeof(struct event)];
+};
 
 _Static_assert(sizeof(struct page) <= SECTOR, "a page is a sector");
 
-static int open_directly(const char *path, int flags)
+/* Has happen what is on a page. False if it is not the one of this number. */
+static bool page_happens(const struct page *p, uint32_t number)
 {
-	struct stat info;
-	int file;
-
-	if (!stat(path, &info) && S_ISBLK(info.st_mode))
-		flags |= O_DIRECT;
-	file = open(path, flags, 0644);
-	if (file < 0)
-		err(2, "%s", path);
-	return file;
-}
-
-static void write_page(void)
-{
-	union {
-		struct page page;
-		char bytes[SECTOR];
-	} out __attribute__((aligned(SECTOR))) = {.page = journal.page};
-
-	out.page.magic = MAGIC;
-	out.page.seed = opt.seed;
-	out.page.page = journal.pages;
-	if (!out.page.count)
-		return;
-	if (pwrite(journal.file, &out, SECTOR, journal.pages++ * SECTOR) != SECTOR)
-		err(2, "journal");
-	journal.page.count = 0;
-}
-
-static void record(const struct event *e)
-{
-	const unsigned int room = sizeof(journal.page.events) / sizeof(*e);
-
-	happens(e);
-	journal.page.events[journal.page.count++] = *e;
-	if (journal.page.count == room)
-		write_page();
-}
-
-static void replay(void)
-{
-	union {
-		struct page page;
-		char bytes[SECTOR];
-	} in __attribute__((aligned(SECTOR)));
-	int file = open_directly(opt.journal, O_RDONLY);
-
-	while (pread(file, &in, SECTOR, journal.pages * SECTOR) == SECTOR &&
-	       in.page.magic == MAGIC && in.page.seed == opt.seed &&
-	       in.page.page == journal.pages) {
-		for (unsigned int i = 0; i < in.page.count; i++)
-			happens(&in.page.events[i]);
-		journal.pages++;
-	}
-	close(file);
+	if (p->magic != MAGIC || p->seed != opt.seed || p->page != number)
+		return false;
+	for (unsigned int i = 0; i < p->count; i++)
+		happens(&p->events[i]);
+	return true;
 }
 
 #endif

@@ -34,7 +34,8 @@ class Machine:
     command line; without `boot` the first disk's own boot loader does it all, called by a
     BIOS or with uefi=True by UEFI. The same machine boots again after its end, with the same disks.
 
-    With powerloss=True its disks have write caches, and power_cut() loses them.
+    With powerloss=True its disks have write caches, and power_cut() loses them. What they receive in
+    one run can be kept in a Record.
     `echo` is called with each line of the console.
     """
 
@@ -42,7 +43,7 @@ class Machine:
     last_look = None
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
-                 uefi=False, echo=None):
+                 uefi=False, echo=None, record=None):
         self.kernel, self.initrd, self._append = boot or (None, None, "")
         self.append = append
         self.disks = list(disks)
@@ -51,6 +52,7 @@ class Machine:
         self.accel = accel or accelerator(boot)
         self.powerloss = powerloss
         self.uefi = uefi
+        self.record = record
         self.server = None
         self.echo = echo
         self.log = scratch() / f"console-{id(self)}.log"
@@ -75,7 +77,7 @@ class Machine:
         if self.qemu:
             raise GuestError("the machine runs already")
         if self.powerloss:
-            self.server = Server()
+            self.server = Server(self.record)
             for disk in self.disks:
                 self._serve(disk)
         pairs = [socket.socketpair() for _ in range(3)]

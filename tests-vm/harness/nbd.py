@@ -40,12 +40,14 @@ class Server:
     """
     Serves the disks added to it on an abstract unix socket until close().
 
-    Operations that change something are counted, over all disks and in one order.
+    Operations that change something are counted, over all disks and in one order, and put into
+    a Record if there is one.
     """
 
-    def __init__(self):
+    def __init__(self, record=None):
         self.address = f"dm-remap-{os.getpid()}-{next(_names)}"
         self.operations = 0
+        self._record = record
         self._cut_at = None
         self._each = None
         self._cut = threading.Event()
@@ -59,6 +61,8 @@ class Server:
 
     def add(self, disk):
         self._exports[disk.node] = disk, VolatileDisk(disk.path, disk.write_through)
+        if self._record:
+            self._record.add(disk)
 
     # --- power ---
 
@@ -178,7 +182,12 @@ class Server:
         if kind == READ:
             answer = volatile.read(offset, length)
         elif kind != FLUSH:
-            write = volatile.write(offset, length, data if kind == WRITE else None)
+            data = data if kind == WRITE else None
+            write = volatile.write(offset, length, data)
+            if self._record:
+                self._record.write(disk, offset, length, data, bool(flags & FUA))
+        elif self._record:
+            self._record.flush(disk, known_complete)
         if kind != READ and self._is_cut_now():
             return None
         if kind == FLUSH:

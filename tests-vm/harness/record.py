@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What all disks of a guest receive, in one order, kept for campaigns/ to make every crash state of it."""
+
+import struct
+import threading
+
+from .disk import copy_sparse
+
+REQUEST = struct.Struct("=BBBBIQQ")
+WRITE, ZEROES, FLUSH, MARK = range(4)
+
+
+class Record:
+    """
+    A folder, see campaigns/record.h, that belongs to one run of a Machine(powerloss=True, record=...).
+
+    The disks have the numbers by which the machine was given them.
+    """
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._disks = {}
+        self._file = open(folder / "operations", "wb")
+        self._lock = threading.Lock()
+
+    def add(self, disk):
+        number = self._disks[disk.node] = len(self._disks)
+        copy_sparse(disk.path, self.folder / f"{number}.img")
+
+    def write(self, disk, offset, length, data, fua):
+        """A write; data None stands for zeroes."""
+        kind = ZEROES if data is None else WRITE
+        self._put(kind, self._disks[disk.node], fua, length, offset, 0, data or b"")
+
+    def flush(self, disk, covers):
+        self._put(FLUSH, self._disks[disk.node], False, 0, 0, covers)
+
+    def mark(self, word):
+        """Something that the guest does not know of."""
+        self._put(MARK, 0, False, len(word), 0, 0, word.encode())
+
+    def close(self):
+        self._file.close()
+
+    def _put(self, kind, disk, fua, length, offset, covers, data=b""):
+        with self._lock:
+            self._file.write(REQUEST.pack(kind, disk, fua, 0, length, offset, covers))
+            self._file.write(data)
