@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: help deps deps-demo dmremap module module-all sparse lint check-unit fuzz-smoke check-vm check check-all demo install clean
+.PHONY: help deps deps-demo dmremap module module-all sparse lint check-unit fuzz-smoke campaigns check-vm check check-all demo install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,9 @@ help:
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
 	@echo 'make check-all   the same, and early boot on all systems in one table'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
+	@echo 'make crash-states  judge STATES=$(STATES) states that a power cut may leave, in all; more if said again'
+	@echo 'make corruptions   the same of CORRUPTIONS=$(CORRUPTIONS) damaged spares; make report: what was done so far'
+	@echo 'make mutants     whether these campaigns see deliberate mistakes'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
 	@echo 'make bench-boot  how long a boot takes, and how large its image is, beside others'
 	@echo 'make deps        install the Debian packages that the others need, nothing more'
@@ -183,6 +186,17 @@ fuzz-smoke: $(FUZZERS)
 			-artifact_prefix=build/fuzz/fuzz_$$name- $$corpus $$seeds || exit 1; \
 	done
 
+# What the campaigns judge states of disks with: campaigns/*.c, linked with all of dmremap but main.c
+CAMPAIGNS := build/campaigns/crash_states build/campaigns/corruptions
+JUDGE_OBJS := $(patsubst %.c,build/obj/%.o,$(filter-out $(CAMPAIGNS:build/%=%.c),$(wildcard campaigns/*.c)))
+
+campaigns: $(CAMPAIGNS)
+
+build/campaigns/%: build/obj/campaigns/%.o $(JUDGE_OBJS) $(filter-out build/obj/assembler/main.o,$(OBJS))
+	@echo '  LD       $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) -Wl,--wrap=block_write,--wrap=blocks_flush $^ $(TESTLIBS) -o $@
+
 # Python's and pytest's caches go to build/, too.
 PYTHON      := PYTHONPYCACHEPREFIX='$(CURDIR)/build/pycache' /usr/bin/python3
 PYTEST_ARGS :=
@@ -202,8 +216,8 @@ check check-all:
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
 	@build-support/quietly.sh build/log/sparse.log 'sparse' $(MAKE) sparse
 	@$(MAKE) lint
-	@build-support/quietly.sh build/log/tests.log 'building unit tests and fuzz targets' \
-		$(MAKE) -j$(JOBS) $(TESTS) $(FUZZERS)
+	@build-support/quietly.sh build/log/tests.log 'building unit tests, fuzz targets and campaigns' \
+		$(MAKE) -j$(JOBS) $(TESTS) $(FUZZERS) campaigns
 	@$(MAKE) check-unit
 	@$(MAKE) fuzz-smoke
 	@$(MAKE) check-vm ALL=$(ALL)
@@ -244,6 +258,25 @@ demo:
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
 	@$(PYTHON) tests-vm/demo.py
+
+# What takes hours: each goes on from where it was, and `make report` says how far that is.
+.PHONY: crash-states corruptions mutants report
+STATES      := 1000000
+CORRUPTIONS := 500000
+
+crash-states corruptions mutants:
+	@$(MAKE) deps
+	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
+	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
+	@build-support/quietly.sh build/log/campaigns.log 'building campaigns' $(MAKE) -j$(JOBS) campaigns
+	@$(PYTHON) tests-vm/$(CAMPAIGN)
+
+crash-states: CAMPAIGN = campaign.py crash-states --goal $(STATES)
+corruptions: CAMPAIGN = campaign.py corruptions --goal $(CORRUPTIONS)
+mutants: CAMPAIGN = mutants.py
+
+report:
+	@$(PYTHON) tests-vm/campaign.py report
 
 # Ratios, each measured side by side in one run
 .PHONY: bench bench-boot

@@ -7,20 +7,16 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import ackwriter, early, faults, kernels, oracle, sectors
-from harness.cache import guest_program
+from harness import early, kernels
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.products import with_dm_remap
+from harness.programs import PROGRAMS
 from harness.root import root_image
 
-GUEST_PROGRAMS = {ackwriter.GUEST_PATH: guest_program("ackwriter"),
-                  faults.GUEST_PATH: guest_program("faultydm"),
-                  oracle.GUEST_PATH: guest_program("oracle"),
-                  sectors.GUEST_PATH: guest_program("sectors")}
 DEBUG_KERNELS = ("debug", "races")
 KERNEL_COMPLAINS = "BUG: KASAN|BUG: [^K]|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked|complete after"
 
@@ -103,7 +99,7 @@ def tree(request):
 @pytest.fixture(scope="session")
 def bare_lane(tree):
     """The fast lane without dm-remap."""
-    return build_fast_lane(tree, GUEST_PROGRAMS)
+    return build_fast_lane(tree, PROGRAMS)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +112,7 @@ def suite(request):
 @pytest.fixture(scope="session")
 def fast_lane(tree, suite):
     """Kernel, busybox, dm-remap.ko and dmremap: up in seconds, for tests of the target."""
-    return kernels.lane(tree, suite, GUEST_PROGRAMS)
+    return kernels.lane(tree, suite, PROGRAMS)
 
 
 @pytest.fixture

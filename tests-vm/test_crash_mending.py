@@ -1,33 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """The power goes while damaged copies are mended: that is just damage again."""
 
-import tempfile
 from random import Random
 
 import pytest
 
-from harness.assembler import dmremap, examine, main_sectors
+from harness.assembler import examine, main_sectors
 from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
 from harness.remap import Remap
-
-
-def four_copies(copies, random):
-    for number in random.sample(range(5), 4):
-        copies[number].corrupt("random", random.random())
-
-
-def all_but_one_instance_of_each_block(copies, random):
-    for block in copies[0].blocks:
-        for number in random.sample(range(5), 4):
-            copies[number].corrupt("random", random.random(), block)
-
-
-def three_superblocks(copies, random):
-    """The two that are left are the first to be written, if nobody takes care."""
-    for number in (2, 3, 4):
-        copies[number].corrupt("random", random.random(), 0)
 
 
 def by_kernel(vm, main, spare):
@@ -37,41 +19,6 @@ def by_kernel(vm, main, spare):
 
 def by_dmremap(vm, main, spare):
     assert vm.run(f"dmremap repair {spare.dev}", check=False).status == 1
-
-
-@pytest.mark.parametrize("mend", [by_kernel, by_dmremap])
-@pytest.mark.parametrize("damage, states_each", [
-    (four_copies, 5), (all_but_one_instance_of_each_block, 5), (three_superblocks, 100)])
-def test_every_instant_of_a_repair_can_be_repaired(fast_lane, new_disk, seed, tmp_path, damage,
-                                                   states_each, mend):
-    random = Random(seed)
-    main, spare = new_disk("8M"), new_disk("8M")
-    states = []
-
-    def keep_states():
-        for _ in range(states_each):
-            folder = tempfile.mkdtemp(dir=tmp_path)
-            states.append(vm.after_power_loss(random.getrandbits(32), folder)[spare])
-
-    with Machine(fast_lane, [main, spare], powerloss=True) as vm:
-        vm.boot()
-        vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}")
-        with Remap(vm, main, spare) as dev:
-            for sector in (0, 8, 1000):
-                dev.message(f"remap {sector} 1")
-        vm.shutdown()
-        extents = examine(spare.path)["extents"]
-        damage(Copies.of(spare), random)
-        vm.boot()
-        vm.cut_after(1 << 40, each=keep_states)
-        mend(vm, main, spare)
-        vm.shutdown()
-    dmremap("check", spare.path, check=0)
-    assert len(states) > 3 * states_each
-    for state in states:
-        found = examine(state)
-        assert found["verdict"] in ("clean", "repairable"), found
-        assert found["extents"] == extents
 
 
 @pytest.mark.parametrize("mend", [by_kernel, by_dmremap])

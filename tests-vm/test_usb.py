@@ -5,17 +5,17 @@ import json
 
 import pytest
 
-from conftest import GUEST_PROGRAMS
 from harness import kernels
 from harness.debian import STOCK
 from harness.initramfs import MODULES
+from harness.programs import PROGRAMS
 from harness.remap import Mapped
 
 
 @pytest.fixture(scope="module")
 def fast_lane(tree):
     """Of the stock kernel, which has drivers for USB."""
-    return kernels.lane(tree, "bookworm", GUEST_PROGRAMS, flavour=STOCK,
+    return kernels.lane(tree, "bookworm", PROGRAMS, flavour=STOCK,
                         modules=(*MODULES, "xhci_pci", "usb_storage", "loop"))
 
 

@@ -14,6 +14,8 @@ Virtual machines with Debian in them, and disks that fail as real ones do.
     sectors    requests of which it is known how each ended; sysfs: what they made the disks do
     logwrites  what was written to a device of the guest, in what order, with which flags
     ackwriter  writes of which it is known, after a power cut, which were acknowledged
+    record     what all disks of a guest receive, in one order
+    workloads  what a guest does while that is kept; campaigns: every state of it is judged here
     oracle     random I/O checked against a model; storm: what goes wrong with a set meanwhile
     accel      KVM if it works here, else emulation
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The power goes again, while a spare is mended: at each flush what would then be left is made, of
+ * what came before it, and looked at. It must lead to the same table.
+ *
+ * To be linked with --wrap=block_write and --wrap=blocks_flush.
+ */
+#ifndef REHEARSAL_H
+#define REHEARSAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "copies.h"
+#include "disk.h"
+
+/*
+ * @copies were read from the spare, as those of the set @uuid, or of NULL, and are to be mended. All of
+ * them stay the caller's.
+ */
+void rehearsal_begin(const struct disk *spare, const struct copies *copies, const uint8_t *uuid,
+		     uint64_t *random);
+
+/* The number of states that were looked at, if any. @good: each led to the table; if not that was said. */
+unsigned int rehearsal_end(bool *good);
+
+#endif

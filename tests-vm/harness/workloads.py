@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+What a guest does to a set while all that its disks receive is recorded, and the judgement of every
+state that a power cut might leave of it: campaigns/crash_states.c.
+"""
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from .assembler import examine
+from .campaigns import campaign
+from .disk import SECTOR, Disk
+from .machine import Machine
+from .oracle import Oracle
+from .patience import deadline
+from .record import Record
+from .remap import Remap
+from .storm import Storm
+
+BLOCK = 4096
+LENGTH = "2M"  # of main, which the oracle works on
+
+
+class Recorded(NamedTuple):
+    """A record, and what the judge has to know of it."""
+
+    folder: Path
+    spares: int
+    oracle: int
+    alone: int
+
+    def judge(self, seed, states=4, flush_states=10, folder=None):
+        """How many states there were, by what was done with them. Raises for one that breaks a promise."""
+        spares = [word for number in range(self.spares) for word in ("--spare", number + 1)]
+        return campaign("crash_states", self.folder, "--main", 0, *spares, "--journal", self.spares + 1,
+                        "--oracle", self.oracle, "--alone", self.alone, "--seed", seed,
+                        "--states", states, "--flush-states", flush_states, folder=folder)
+
+
+class Scene:
+    """
+    A guest with the disks of a set, and a journal of what an oracle does to it.
+
+    The spares hold what nobody wrote: an entry that leads to a sector before its data is there
+    shows it.
+    """
+
+    def __init__(self, lane, random, folder, spares=("4M",)):
+        self.random = random
+        self.folder = folder
+        self.main = Disk(LENGTH, bus="virtio")  # it passes errors on at once
+        self.spares = [Disk(size) for size in spares]
+        self.journal = Disk("8M", write_through=True)
+        for spare in self.spares:
+            spare.write_at(0, b"\xa5" * spare.size)
+        self.seed = random.getrandbits(32)
+        self.oracle = None
+        self.disks = [self.main, *self.spares, self.journal]
+        self.record = Record(folder)
+        self.vm = Machine(lane, self.disks, powerloss=True, append="loglevel=3", record=self.record)
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            for disk in self.disks:
+                stack.enter_context(disk)
+            stack.callback(self.record.close)
+            stack.enter_context(self.vm)
+            self.vm.boot()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        return self._stack.__exit__(*error)
+
+    @property
+    def spare(self):
+        return self.spares[0]
+
+    def create(self, name="home"):
+        """Makes the set; whatever is on the disk."""
+        said = self.vm.run(f"dmremap create {name} --force --main {self.main.dev} --spare {self.spare.dev}")
+        return said.strip()
+
+    def made(self):
+        """From now on there is a set, whatever happens."""
+        self.record.mark("made")
+
+    def device(self, **options):
+        uuid = self.create()
+        self.made()
+        return self.again(uuid, **options)
+
+    def again(self, uuid, **options):
+        return Remap(self.vm, self.main, self.spare, name="home", options=f"--uuid DMREMAP-{uuid}", **options)
+
+    def start_oracle(self, dev, least=1 << 12, jobs=4):
+        self.oracle = Oracle(self.seed, LENGTH, least, jobs=jobs, journal=self.journal.dev)
+        self.oracle.start(self.vm, dev.dev)
+
+    def until(self, operations, step):
+        """Does a step again and again until the disks have received so many operations more."""
+        goal = self.vm.server.operations + operations
+        end = deadline(300)
+        while self.vm.server.operations < goal:
+            assert self.oracle.runs, self.oracle.ended()
+            assert time.monotonic() < end, "the guest does not get on"
+            step()
+            time.sleep(0.05)
+
+
+def formatting(scene, _):
+    """A set is made, again and again over another, and a little is moved."""
+    for name in "abcdef":
+        scene.create(name)
+    with scene.device() as dev:
+        for sector in range(0, 200, 2):
+            dev.message(f"remap {sector} 1")
+
+
+def storm(scene, dev, operations):
+    """Writes meet bad sectors, sectors are moved and tables reloaded, while the oracle runs."""
+    weather = Storm(dev, scene.main, scene.spare, scene.seed, reads=False)
+    job = None
+
+    def step():
+        nonlocal job
+        weather.change_main()
+        if not job or job.status is not None:
+            job = scene.vm.spawn(scene.random.choice((weather.reload_command, weather.move_command))())
+
+    scene.until(operations, step)
+    job.wait()
+
+
+def bursts(scene, operations):
+    """A main that gets worse."""
+    with scene.device(finish=False) as dev:
+        scene.start_oracle(dev)
+        storm(scene, dev, operations)
+
+
+def bad_copies(scene, operations):
+    """The same, while one copy after the other cannot be written, until two are left; then all can be again."""
+    with scene.device(finish=False) as dev:
+        scene.start_oracle(dev)
+        copies = scene.random.sample(examine(scene.spare.path)["copies"], 3)
+        for copy in copies:
+            scene.spare.bad_sectors(copy["offset_bytes"] // SECTOR, kind="io")
+            storm(scene, dev, operations)
+        scene.spare.heal()
+        dev.message("repair")
+        storm(scene, dev, operations)
+
+
+def groups(scene, operations):
+    """Many writers meet bad sectors at once: commits are of many remaps each."""
+    with scene.device(finish=False) as dev:
+        scene.start_oracle(dev, jobs=16)
+        sectors = iter(scene.random.sample(range(0, scene.main.size // SECTOR), 3000))
+
+        def step():
+            for _ in range(40):
+                scene.main.bad_sectors(next(sectors), kind="io")
+
+        scene.until(operations, step)
+
+
+def damage(scene, copies):
+    """A command that writes over up to four of the five instances of each block."""
+    commands = []
+    for block in range(copies[0]["length_bytes"] // BLOCK):
+        for copy in scene.random.sample(copies, scene.random.randrange(5)):
+            source = scene.random.choice(("/dev/zero", "/dev/urandom"))
+            commands.append(f"dd if={source} of={scene.spare.dev} bs={BLOCK} count=1 oflag=direct"
+                            f" seek={copy['offset_bytes'] // BLOCK + block} 2> /dev/null")
+    scene.random.shuffle(commands)
+    return " && ".join([*commands, "true"])
+
+
+def repairs(scene, rounds):
+    """Copies are damaged while nobody uses the set, and mended by dmremap or the target; then by a scrub."""
+    uuid = scene.create()
+    scene.made()
+    copies = examine(scene.spare.path)["copies"]
+    for _ in range(rounds):
+        with scene.again(uuid) as dev:
+            for _ in range(4):
+                dev.message(f"remap {scene.random.randrange(4000)} {scene.random.randrange(1, 9)}")
+            scene.vm.run(damage(scene, copies))
+            dev.message("repair")
+        scene.vm.run(damage(scene, copies))
+        if scene.random.random() < 0.5:
+            scene.vm.run(f"dmremap repair {scene.spare.dev}", check=False)
+
+
+def migration(scene, _):
+    """The set moves to another spare while it is written to."""
+    with scene.device(finish=False) as dev:
+        for sector in range(0, 4096, 64):
+            dev.message(f"remap {sector} 4")
+        scene.start_oracle(dev)
+        scene.vm.run(f"dmremap migrate home {scene.spares[1].dev} --force", timeout=240)
+        scene.until(300, lambda: None)
+
+
+def stops(scene, rounds):
+    """The set is written to, stopped and assembled again."""
+    uuid = scene.create()
+    scene.made()
+    with scene.again(uuid) as dev:
+        storm = Storm(dev, scene.main, scene.spare, scene.seed, reads=False)
+        scene.start_oracle(dev, least=1)
+        scene.until(1000, storm.change_main)
+        scene.oracle.stop()
+        scene.oracle.ended()
+        scene.main.heal()
+    for _ in range(rounds):
+        with scene.again(uuid) as dev:
+            dev.message(f"remap {scene.random.randrange(4000)} {scene.random.randrange(1, 60)}")
+            scene.vm.run(f"sync {dev.dev}")
+
+
+def boot_after_cut(scene):
+    """One of the states is booted: the kernel's code has to find in it what dmremap's does."""
+    scene.vm.power_cut(scene.random.getrandbits(32))
+    scene.vm.record = None
+    scene.vm.boot()
+    said = json.loads(scene.vm.run("dmremap assemble --json", check=False).stdout)
+    activated = [decision for decision in said["decisions"] if decision["decision"] == "activate"]
+    assert [decision["name"] for decision in activated] == ["home"], said
+    assert " 5/5 " in scene.vm.run("dmsetup status home")
+    if scene.oracle:
+        scene.oracle.journal = scene.journal.dev  # perhaps another than before
+        assert scene.oracle.verify(scene.vm, "/dev/mapper/home", after_cut=True) == ""
+
+
+class Workload(NamedTuple):
+    play: object
+    size: int  # of a short run: see play
+    spares: tuple = ("4M",)
+    alone: int = 2  # copies that always do alone; 0: not promised
+
+
+WORKLOADS = {
+    "formatting": Workload(formatting, 0),
+    "bursts": Workload(bursts, 4000),
+    "bad copies": Workload(bad_copies, 1000, alone=1),
+    "groups": Workload(groups, 4000),
+    "repairs": Workload(repairs, 4, alone=0),
+    "migration": Workload(migration, 0, spares=("4M", "8M")),
+    "stops": Workload(stops, 10),
+}
+
+
+def record(name, lane, random, folder, times=1):
+    """Plays one of them, `times` as long as a short run, until the power is cut."""
+    workload = WORKLOADS[name]
+    with Scene(lane, random, folder, workload.spares) as scene:
+        workload.play(scene, workload.size * times)
+        boot_after_cut(scene)
+    return Recorded(folder, len(workload.spares), scene.seed, workload.alone)
