@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """The target alone, by dmsetup: failed writes are moved, and nothing else is."""
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
 
-from harness import paths
 from harness.assembler import examine
 from harness.cache import execute
 from harness.copies import Copies
 from harness.errors import CommandFailed
-from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
+from harness.mutants import Mutant, lane_with
 from harness.remap import Remap
+
 
 def write_random(vm, dev, megabytes=1, at=0):
     """Writes random data in requests of 1 MiB past the page cache and keeps a copy."""
@@ -89,13 +88,8 @@ def test_neighbours_become_one_extent(boot, new_disk):
 @pytest.fixture
 def lane_of_small_steps(tree, tmp_path):
     """The fast lane with a module whose table grows by one block at a time."""
-    source = shutil.copytree(paths.SOURCE / "kernel", tmp_path / "kernel")
-    header = (source / "format.h").read_text()
-    assert header.count("DMR_TABLE_STEP    64") == 1
-    (source / "format.h").write_text(header.replace("DMR_TABLE_STEP    64", "DMR_TABLE_STEP 1"))
-    execute("make", "-C", f"/usr/src/linux-headers-{tree.release}", f"M={source}", "modules")
-    return build_fast_lane(tree, {
-        f"/lib/modules/{tree.release}/updates/dm-remap.ko": source / "dm-remap.ko"})
+    return lane_with(Mutant("small steps", "kernel/format.h", "DMR_TABLE_STEP    64", "DMR_TABLE_STEP 1"),
+                     tree, tmp_path)
 
 
 def test_the_table_grows(lane_of_small_steps, new_disk):

@@ -4,7 +4,6 @@
 import subprocess
 from typing import NamedTuple
 
-from . import assembler
 from .assembler import dmremap
 from .cache import guest_program
 from .disk import SECTOR, size_in_bytes
@@ -97,12 +96,6 @@ class Oracle:
 def _failure(line):
     _, kind, start, count, errno, *nowait = line.split()
     return Failure(kind, int(start), int(count), int(errno), bool(nowait))
-
-
-def assembled(main, spare):
-    """Turns an image of the main into what the set shows once its spare has been mended."""
-    assert dmremap("repair", spare).returncode in (0, 1)
-    return assembler.assembled(main, spare)
 
 
 def assert_check(spare, statuses):

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The campaigns see deliberate mistakes: a few of those that `make mutants` makes."""
+
+import pytest
+
+from harness.mutants import MUTANTS, seen_by
+
+OF_COMMITS = ("no flush of the metadata", "no flush of the data before its entries",
+              "the spare is taken to be clean")
+
+
+def chosen():
+    """Those, and all that are seen without a guest."""
+    return [mutant for mutant in MUTANTS if mutant.name in OF_COMMITS or mutant.seen_by == ("corruptions",)]
+
+
+@pytest.mark.parametrize("mutant", chosen(), ids=lambda mutant: mutant.name)
+def test_a_mistake_is_seen(tree, seed, tmp_path, mutant):
+    assert seen_by(mutant, tree, tmp_path, seed)
