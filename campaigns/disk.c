@@ -144,18 +144,19 @@ static void tear(struct disk *d, const struct write *w, uint64_t *random, unsign
 }
 
 /*
- * How much survives is drawn once for the disk: so "nothing here, all there" between two disks comes
- * up as often as the states in between.
+ * How much survives is drawn once for the disk, and so is how much of that is torn: "nothing here, all
+ * there" between two disks, and "torn wherever it was under way", come up as often as the states in
+ * between.
  */
 void disk_lose_power(struct disk *d, uint64_t *random)
 {
-	static const unsigned int lucks[] = {0, 1, 5, 9, 10};
-	unsigned int luck = lucks[random_next(random) % 5];
+	static const unsigned int lucks[] = {0, 1, 5, 9, 10}, tears[] = {0, 5, 5, 10};
+	unsigned int luck = lucks[random_next(random) % 5], torn = tears[random_next(random) % 4];
 
 	for (size_t i = 0; i < d->cached; i++) {
 		const struct write *w = &d->cache[i];
 
-		if (!w->safe && random_next(random) % 2)
+		if (!w->safe && happens_to(random, torn))
 			tear(d, w, random, luck);
 		else if (w->safe || happens_to(random, luck))
 			apply(w, 0, sectors_of(w), d->now, d->now_label);

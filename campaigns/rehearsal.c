@@ -98,10 +98,10 @@ static bool leads_to_the_table(void)
 /* Any part of what was written since the last flush may be there. */
 static void lose_power(void)
 {
-	unsigned int luck = random_next(stage.random) % 5;
+	unsigned int luck = random_next(stage.random) % 5, tears = random_next(stage.random) % 3;
 
 	for (unsigned int i = 0; i < stage.writes; i++) {
-		bool torn = random_next(stage.random) % 2;
+		bool torn = random_next(stage.random) % 2 < tears;
 		unsigned int step = torn ? 1 : DMR_BLOCK_SECTORS;
 
 		for (unsigned int s = 0; s < DMR_BLOCK_SECTORS; s += step)
