@@ -14,7 +14,7 @@ from .products import with_dm_remap
 GENERATORS = ("dracut-systemd", "dracut", "initramfs-tools")
 
 # A system's own image knows root's home, and sulogin's shell begins there, in the name of who opened it, if anybody.
-PROMPT = {"dracut-systemd": "([a-z-]*:/(root)?|sh-[0-9.]+|^)# ", "dracut": "(dm-remap|dracut):/# ",
+PROMPT = {"dracut-systemd": "([a-z-]*:/(root)?|sh-[0-9.]+|~ |^)# ", "dracut": "(dm-remap|dracut):/# ",
           "initramfs-tools": r"\(initramfs\) "}
 NEWROOT = {"dracut-systemd": "/sysroot", "dracut": "/sysroot", "initramfs-tools": "/root"}
 # With panic=-1, which guests have, initramfs-tools reboots instead of opening a shell. The root's
