@@ -82,7 +82,7 @@ def seen_by(mutant, tree, folder, seed):
                 continue
             boot = boot or _boot(mutant, tree, folder)
             recorded = record(name, boot, Random(seed), folder / name)
-            recorded.judge(seed, folder=programs)
+            recorded.judge(seed, states=20, flush_states=50, folder=programs)
         except PromiseBroken:
             return name
         except (AssertionError, GuestError):
