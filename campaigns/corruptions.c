@@ -188,10 +188,10 @@ static uint64_t draw_size(uint64_t *random)
 	return sizes[random_next(random) % (sizeof(sizes) / sizeof(*sizes))];
 }
 
-/* Their spare has @size sectors, or what is drawn. */
-static void new_sets(uint64_t size)
+/* Those of a number; their spare has @size sectors, or what is drawn. */
+static void new_sets(uint64_t which, uint64_t size)
 {
-	uint64_t random = opt.seed ^ number / CASES_PER_SET << 32;
+	uint64_t random = opt.seed ^ which << 32;
 
 	random_next(&random);
 	size = size ?: draw_size(&random);
@@ -256,7 +256,7 @@ static bool all_bits(void)
 {
 	bool good;
 
-	new_sets(DMR_MIN_SECTORS);
+	new_sets(0, DMR_MIN_SECTORS);
 	good = every_bit(0, false) && every_bit(1, false) && every_bit(0, true) &&
 	       every_bit(1, true);
 	forget_sets();
@@ -269,7 +269,7 @@ static bool all_cases(void)
 
 	for (number = from; number <= to; number++) {
 		if (number == from || number % CASES_PER_SET == 0)
-			new_sets(0);
+			new_sets(number / CASES_PER_SET, 0);
 		if (!one_case())
 			return false;
 		if (number == to || number % CASES_PER_SET == CASES_PER_SET - 1)
