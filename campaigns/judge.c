@@ -242,12 +242,6 @@ static bool are_enough(struct judge *j, struct candidate *spare, uint64_t *rando
 	       broken("only %u copies of %s would do alone", alone, spare->disk->path);
 }
 
-static bool same_table(const struct copies *a, const struct copies *b)
-{
-	return a->extents == b->extents &&
-	       (!a->extents || !memcmp(a->extent, b->extent, a->extents * sizeof(*a->extent)));
-}
-
 /* Mends it, and finds it whole with the table that was elected before. */
 static bool mend(struct judge *j, struct candidate *c, const struct dmr_super *replaced,
 		 uint64_t *random)

@@ -76,6 +76,12 @@ static void put(uint64_t sector, const void *data, size_t sectors)
 		err(2, "memory");
 }
 
+bool same_table(const struct copies *a, const struct copies *b)
+{
+	return a->extents == b->extents &&
+	       (!a->extents || !memcmp(a->extent, b->extent, a->extents * sizeof(*a->extent)));
+}
+
 static bool leads_to_the_table(void)
 {
 	struct copies found;
@@ -84,9 +90,7 @@ static bool leads_to_the_table(void)
 	if (copies_read(&found, stage.fd, stage.sectors, stage.uuid))
 		err(2, "memory");
 	same = (found.verdict == VERDICT_CLEAN || found.verdict == VERDICT_REPAIRABLE) &&
-	       found.extents == stage.copies->extents &&
-	       (!found.extents ||
-		!memcmp(found.extent, stage.copies->extent, found.extents * sizeof(*found.extent)));
+	       same_table(&found, stage.copies);
 	if (!same)
 		printf("%s would be %s (%s) if the power went while it is mended\n",
 		       stage.spare->path, verdict_text(found.verdict),

@@ -21,6 +21,9 @@
 void rehearsal_begin(const struct disk *spare, const struct copies *copies, const uint8_t *uuid,
 		     uint64_t *random);
 
+/* True if both have the same extents. */
+bool same_table(const struct copies *a, const struct copies *b);
+
 /* The number of states that were looked at, if any. @good: each led to the table; if not that was said. */
 unsigned int rehearsal_end(bool *good);
 

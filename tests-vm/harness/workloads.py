@@ -50,7 +50,6 @@ class Scene:
 
     def __init__(self, lane, random, folder, spares=("4M",)):
         self.random = random
-        self.folder = folder
         self.main = Disk(LENGTH, bus="virtio")  # it passes errors on at once
         self.spares = [Disk(size) for size in spares]
         self.journal = Disk("8M", write_through=True)
@@ -84,14 +83,14 @@ class Scene:
         said = self.vm.run(f"dmremap create {name} --force --main {self.main.dev} --spare {self.spare.dev}")
         return said.strip()
 
-    def made(self):
-        """From now on there is a set, whatever happens."""
+    def make(self):
+        """The same, and from then on there is a set, whatever happens."""
+        uuid = self.create()
         self.record.mark("made")
+        return uuid
 
     def device(self, **options):
-        uuid = self.create()
-        self.made()
-        return self.again(uuid, **options)
+        return self.again(self.make(), **options)
 
     def again(self, uuid, **options):
         return Remap(self.vm, self.main, self.spare, name="home", options=f"--uuid DMREMAP-{uuid}", **options)
@@ -182,8 +181,7 @@ def damage(scene, copies):
 
 def repairs(scene, rounds):
     """Copies are damaged while nobody uses the set, and mended by dmremap or the target; then by a scrub."""
-    uuid = scene.create()
-    scene.made()
+    uuid = scene.make()
     copies = examine(scene.spare.path)["copies"]
     for _ in range(rounds):
         with scene.again(uuid) as dev:
@@ -208,8 +206,7 @@ def migration(scene, _):
 
 def stops(scene, rounds):
     """The set is written to, stopped and assembled again."""
-    uuid = scene.create()
-    scene.made()
+    uuid = scene.make()
     with scene.again(uuid) as dev:
         storm = Storm(dev, scene.main, scene.spare, scene.seed, reads=False)
         scene.start_oracle(dev, least=1)
