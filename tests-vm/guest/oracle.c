@@ -6,9 +6,9 @@
  * oracle verify -s SEED -l LENGTH [options] -j JOURNAL [-c] DEVICE
  *
  * The device is blank at first. Each job goes on with adjacent pieces of a range at once, of any
- * size and alignment. While one has a sector no other writes it, so it is known what each may
- * hold: what the last operation that succeeded has put there, or one that failed after it, or is
- * under way. A read that shows something else ends the run with the history of the sector. I/O
+ * size and alignment. While one has a sector no other writes it, but for some that do so at once
+ * on purpose, so it is known what each may hold: what the last operation that succeeded has put
+ * there, or one that failed after it, or is or was under way at the same time. A read that shows something else ends the run with the history of the sector. I/O
  * errors are allowed, and listed at the end: whoever knows what was broken judges them.
  *
  * `verify` makes the model again from the journal and reads the whole device, after a removal, or
@@ -60,6 +60,7 @@ struct job {
 	uint32_t start, end; /* of the batch, in sectors */
 	bool has_them; /* so that no other job has; under the lock */
 	bool races; /* reads what others may write meanwhile */
+	bool shares; /* writes what others that do so may write meanwhile */
 	struct known *known; /* what was known of the sectors when the reads began */
 	struct piece pieces[PIECES];
 	unsigned int count; /* of pieces */
@@ -217,6 +218,7 @@ static void draw_pieces(struct job *j)
 	uint64_t mood = draw(&j->random) % 3;
 
 	j->races = mood == READ && one_in(&j->random, 4);
+	j->shares = mood == WRITE && one_in(&j->random, 4);
 	for (uint32_t start = j->start; blocks; start += count * unit, blocks -= count) {
 		enum kind kind = mood < 2 ? mood : draw(&j->random) % 2;
 
@@ -236,7 +238,7 @@ static void draw_batch(struct job *j)
 	for (int i = 0; i < 2; i++)
 		j->data[i] = j->memory[i] +
 			     draw(&j->random) % (4096 / opt.address_grain) * opt.address_grain;
-	j->races = false;
+	j->races = j->shares = false;
 	j->count = 1;
 	*e = (struct event){.start = j->start, .count = j->end - j->start, .job = j->number};
 	if (what == 0) {
@@ -255,7 +257,8 @@ static void draw_batch(struct job *j)
 static bool are_taken(const struct job *mine)
 {
 	for (const struct job *j = jobs; j < jobs + opt.jobs; j++)
-		if (j->has_them && mine->start < j->end && mine->end > j->start)
+		if (j->has_them && mine->start < j->end && mine->end > j->start &&
+		    !(mine->shares && j->shares))
 			return true;
 	return false;
 }

@@ -20,6 +20,7 @@
 #define MOST      (1u << 18) /* operations there is memory for */
 #define GARBAGE   (~0u) /* a version that nobody wrote */
 #define UNDER_WAY (-1)
+#define AT_ONCE   256 /* operations at most */
 
 enum kind { READ, WRITE, ZEROES, DISCARD, FLUSH };
 enum flag { FUA = 1, NOWAIT = 2, SEGMENTED = 4 };
@@ -91,11 +92,13 @@ struct event {
 struct operation {
 	struct event is;
 	uint32_t began, ended; /* times are numbers of events */
+	uint32_t oldest; /* the first of those that changed the same sectors while it was under way, or itself */
 };
 
+/* A version is there, or what an operation after `since` has left. */
 struct known {
-	uint32_t version; /* what was there for certain */
-	uint32_t since; /* after this operation */
+	uint32_t version;
+	uint32_t since;
 	uint32_t at; /* the time from which on that was known */
 };
 
@@ -107,6 +110,7 @@ static struct {
 	} * sectors;
 	struct operation *operations;
 	uint32_t last, time;
+	uint32_t changing[AT_ONCE], changing_count; /* the operations under way that change something */
 } model;
 
 static uint32_t sectors_of_device(void)
@@ -146,13 +150,46 @@ static bool is_certain(const struct sector_state *s)
 	return s->now.since == s->touched;
 }
 
+static bool changes(const struct event *e)
+{
+	return e->kind == WRITE || e->kind == ZEROES || e->kind == DISCARD;
+}
+
+/* Whoever writes to the same sectors meanwhile may be the last, whichever began first. */
+static uint32_t oldest_at_once(const struct event *e)
+{
+	uint32_t oldest = e->number;
+
+	for (uint32_t i = 0; i < model.changing_count; i++) {
+		const struct event *other = &model.operations[model.changing[i]].is;
+
+		if (other->start < e->start + e->count && e->start < other->start + other->count &&
+		    other->number < oldest)
+			oldest = other->number;
+	}
+	return oldest;
+}
+
+static void no_longer_changing(uint32_t number)
+{
+	for (uint32_t i = 0; i < model.changing_count; i++)
+		if (model.changing[i] == number)
+			model.changing[i] = model.changing[--model.changing_count];
+}
+
 static void begins(const struct event *e)
 {
-	model.operations[e->number] = (struct operation){.is = *e, .began = model.time};
-	model.operations[e->number].is.result = UNDER_WAY;
+	struct operation *op = &model.operations[e->number];
+
+	*op = (struct operation){.is = *e, .began = model.time};
+	op->is.result = UNDER_WAY;
 	model.last = e->number;
-	if (e->kind != WRITE && e->kind != ZEROES && e->kind != DISCARD)
+	if (!changes(e))
 		return;
+	op->oldest = oldest_at_once(e);
+	if (model.changing_count == AT_ONCE)
+		errx(2, "more than %u operations at once", AT_ONCE);
+	model.changing[model.changing_count++] = e->number;
 	for (uint32_t s = e->start; s < e->start + e->count; s++) {
 		model.sectors[s].touched = e->number;
 		if (e->kind != WRITE)
@@ -165,7 +202,7 @@ static void flushed(const struct operation *flush)
 	for (uint32_t i = 0; i < sectors_of_device(); i++) {
 		struct sector_state *s = &model.sectors[i];
 
-		if (is_certain(s) && s->now.at < flush->began)
+		if (s->now.at < flush->began)
 			s->stable = s->now;
 	}
 }
@@ -176,6 +213,7 @@ static void ended(const struct event *e)
 
 	op->is.result = e->result;
 	op->ended = model.time;
+	no_longer_changing(e->number);
 	if (e->result)
 		return;
 	if (e->kind == FLUSH)
@@ -186,7 +224,7 @@ static void ended(const struct event *e)
 		struct sector_state *s = &model.sectors[i];
 
 		s->now = (struct known){.version = e->kind == WRITE ? e->number : 0,
-					.since = e->number,
+					.since = op->oldest < e->number ? op->oldest - 1 : e->number,
 					.at = model.time};
 		if (e->flags & FUA)
 			s->stable = s->now;
