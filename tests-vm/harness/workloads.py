@@ -7,6 +7,7 @@ state that a power cut might leave of it: campaigns/crash_states.c.
 import json
 import time
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,8 +162,8 @@ def groups(scene, operations):
         sectors = iter(scene.random.sample(range(0, scene.main.size // SECTOR), 3000))
 
         def step():
-            for _ in range(40):
-                scene.main.bad_sectors(next(sectors), kind="io")
+            for sector in islice(sectors, 40):
+                scene.main.bad_sectors(sector, kind="io")
 
         scene.until(operations, step)
 
