@@ -25,8 +25,11 @@ help:
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
 	@echo 'make check-all   the same, and early boot on all systems in one table'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
-	@echo 'make crash-states  judge STATES=$(STATES) states that a power cut may leave, in all; more if said again'
-	@echo 'make corruptions   the same of CORRUPTIONS=$(CORRUPTIONS) damaged spares; make report: what was done so far'
+	@echo 'make crash-states  judge N=1000000 states that a power cut may leave, in all; the rest of them if said again'
+	@echo 'make corruptions   the same of N=500000 damaged spares'
+	@echo 'make torture       of N=1000 boots after something happened to the disks'
+	@echo 'make restarts      of N=5000 of an initramfs where it waits for the disks of its root'
+	@echo 'make report      what these have done so far'
 	@echo 'make mutants     whether these campaigns see deliberate mistakes'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
 	@echo 'make bench-boot  how long a boot takes, and how large its image is, beside others'
@@ -260,19 +263,26 @@ demo:
 	@$(PYTHON) tests-vm/demo.py
 
 # What takes hours: each goes on from where it was, and `make report` says how far that is.
-.PHONY: crash-states corruptions mutants report
+.PHONY: crash-states corruptions torture restarts mutants report
+N :=
+
+crash-states corruptions torture restarts mutants report
 STATES      := 1000000
 CORRUPTIONS := 500000
+BOOTS       := 1000
+RESTARTS    := 5000
 
-crash-states corruptions mutants:
+crash-states corruptions torture restarts mutants:
 	@$(MAKE) deps
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
 	@build-support/quietly.sh build/log/campaigns.log 'building campaigns' $(MAKE) -j$(JOBS) campaigns
 	@$(PYTHON) tests-vm/$(CAMPAIGN)
 
-crash-states: CAMPAIGN = campaign.py crash-states --goal $(STATES)
-corruptions: CAMPAIGN = campaign.py corruptions --goal $(CORRUPTIONS)
+crash-states: CAMPAIGN = campaign.py crash-states --goal $(or $(N),1000000)
+corruptions: CAMPAIGN = campaign.py corruptions --goal $(or $(N),500000)
+torture: CAMPAIGN = campaign.py torture --goal $(or $(N),1000)
+restarts: CAMPAIGN = campaign.py restarts --goal $(or $(N),5000)
 mutants: CAMPAIGN = mutants.py
 
 report:

@@ -6,7 +6,6 @@ The main job, from a healthy Debian to the same system on a dying disk.
 the machine as the next one needs it and returns a line for the table at the end.
 """
 
-import re
 from random import Random
 
 from harness.ackwriter import AckWriter, mark_disk
@@ -16,13 +15,12 @@ from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
 from harness.paths import scratch
-from harness.root import ROOT_PARTUUID, ROOT_START, ROOT_UUID, boot_lane, dracut, root_image
+from harness.root import ROOT_PARTUUID, ROOT_START, ROOT_UUID, boot_lane, dracut, root_image, sectors_of
 
 SET = "root"
 FILES = 12
 BAD_SECTORS = 24
 JOURNAL = "journal"
-SECTOR = 512
 
 
 class Story:
@@ -111,7 +109,7 @@ class Story:
         self.vm.run(f"mkdir -p /srv && cd /srv && for n in $(seq {FILES}) {JOURNAL}; do"
                     " dd if=/dev/zero of=$n bs=64k count=16 conv=fsync status=none; done")
         for names in ([JOURNAL], map(str, range(1, FILES + 1))):
-            places = [sector for name in names for sector in self._sectors(f"/srv/{name}")]
+            places = [sector for name in names for sector in sectors_of(self.vm, f"/srv/{name}")]
             for sector in self.random.sample(places, BAD_SECTORS // 2):
                 self.disk.bad_sectors(sector, kind=self.random.choice(("medium", "io")))
         self.say(f"{BAD_SECTORS} sectors of the disk can no longer be written")
@@ -127,12 +125,6 @@ class Story:
 
     def _remapped(self):
         return int(self.vm.run(f"dmsetup status {SET}").split()[5].split("/")[0])
-
-    def _sectors(self, path):
-        """The disk's sectors that hold a file's data."""
-        said = self.vm.run(f"filefrag -b{SECTOR} -v {path}")
-        for first, last in re.findall(r"^ *\d+: .*?(\d+)\.\. *(\d+): +\d+:", said, re.MULTILINE):
-            yield from range(int(first) + ROOT_START // SECTOR, int(last) + 1 + ROOT_START // SECTOR)
 
     def power_goes(self):
         """The power is cut in the middle of writing over bad sectors."""

@@ -36,6 +36,7 @@ class Machine:
 
     With powerloss=True its disks have write caches, and power_cut() loses them. What they receive in
     one run can be kept in a Record.
+    With `state`, which save() has made of a machine like this with the same disks, it goes on from there.
     `echo` is called with each line of the console.
     """
 
@@ -43,7 +44,7 @@ class Machine:
     last_look = None
 
     def __init__(self, boot, disks=(), append="", memory=512, cpus=2, accel=None, powerloss=False,
-                 uefi=False, echo=None, record=None):
+                 uefi=False, echo=None, record=None, state=None):
         self.kernel, self.initrd, self._append = boot or (None, None, "")
         self.append = append
         self.disks = list(disks)
@@ -53,6 +54,7 @@ class Machine:
         self.powerloss = powerloss
         self.uefi = uefi
         self.record = record
+        self.state = state
         self.server = None
         self.echo = echo
         self.log = scratch() / f"console-{id(self)}.log"
@@ -93,7 +95,23 @@ class Machine:
             raise GuestError(f"QEMU did not start:\n{self._complaints.read_text()}") from None
         for disk in self.disks:
             disk.attached(self)
+        if self.state:
+            self._wait_until("its state is read", lambda: self.qmp.execute("query-status")["status"] != "inmigrate")
         self.qmp.execute("cont")
+
+    def save(self, path):
+        """Stops it for good; what it was doing is in the file."""
+        self.qmp.execute("stop")
+        self.qmp.execute("migrate", {"uri": f"exec:cat > {path}"})
+        self._wait_until("its state is saved", lambda: self.qmp.execute("query-migrate")["status"] == "completed")
+        self.kill()
+
+    def _wait_until(self, what, is_so, timeout=120):
+        end = patience.deadline(timeout)
+        while not is_so():
+            if time.monotonic() > end:
+                raise TimedOut(f"it takes longer than {timeout} s until {what}")
+            time.sleep(0.01)
 
     def shutdown(self, timeout=240):
         """Asks the system to power off and waits for its end."""
@@ -257,6 +275,8 @@ class Machine:
         if self.kernel:
             command += ["-kernel", str(self.kernel), "-initrd", str(self.initrd),
                         "-append", f"{APPEND} {self._append} {self.append}"]
+        if self.state:
+            command += ["-incoming", f"exec:cat {self.state}"]
         if self.uefi:
             command += ["-bios", "/usr/share/ovmf/OVMF.fd"]
         if any(disk.bus == "usb" for disk in self.disks):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What campaigns have done so far: a line for each run, from which one that was interrupted goes on."""
+"""
+What campaigns have done so far: a line for each run. They are in build/, and those of earlier evenings and
+other machines, so far as somebody has put them there, with the sources.
+"""
 
 import json
 import subprocess
@@ -9,13 +12,15 @@ from collections import Counter
 from . import paths
 
 RESULTS = paths.BUILD / "campaigns/results.jsonl"
+EARLIER = paths.SOURCE / "docs/campaigns.jsonl"
+TESTED = ("kernel", "assembler", "dracut-module", "initramfs-tools-hook")
 
 
 def _revision():
-    """Of the sources; with a + if they have been changed since."""
-    said = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=paths.SOURCE,
-                          capture_output=True, text=True, check=False)
-    return said.stdout.strip()
+    """The last commit of what is tested; with a + if it has been changed since."""
+    def git(*argv):
+        return subprocess.run(["git", *argv, "--", *TESTED], cwd=paths.SOURCE, capture_output=True, text=True, check=False)
+    return git("log", "-1", "--format=%h").stdout.strip() + "+" * bool(git("diff", "--quiet", "HEAD").returncode)
 
 
 def keep(campaign, name, seed, found):
@@ -26,11 +31,10 @@ def keep(campaign, name, seed, found):
 
 
 def runs(campaign=None):
-    """All runs, of one campaign or of any."""
-    if not RESULTS.exists():
-        return []
-    lines = map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())
-    return [run for run in lines if campaign in (None, run["campaign"])]
+    """All runs, of one campaign or of any; each once, wherever its line is."""
+    files = [file.read_text(encoding="utf-8") for file in (EARLIER, RESULTS) if file.exists()]
+    found = map(json.loads, dict.fromkeys("".join(files).splitlines()))
+    return [run for run in found if campaign in (None, run["campaign"])]
 
 
 def totals(chosen):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The boot lane: a Debian system on a partition of a disk, started by its initramfs."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -23,7 +24,7 @@ mountpoint -q /proc || mount -t proc proc /proc
 mountpoint -q /sys || mount -t sysfs sysfs /sys
 mountpoint -q /dev || mount -t devtmpfs dev /dev
 mountpoint -q /run || mount -t tmpfs run /run
-mount -o remount,rw /
+grep -qE '(^| )ro( |$)' /proc/cmdline || mount -o remount,rw /
 exec /usr/sbin/guest-agent /dev/ttyS1
 """
 
@@ -137,6 +138,13 @@ def _image(path, tree, size, spare, boot_loader):
 def copying_root_to(device, kind="ext4"):
     """Makes a file system with all that is in the running root, as a shell script."""
     return f"mkfs.{kind} -q {device} && mount {device} /mnt && cp -ax /. /mnt && umount /mnt"
+
+
+def sectors_of(vm, path):
+    """The sectors of the disk with the root that hold a file's data."""
+    said = vm.run(f"filefrag -b{SECTOR} -v {path}")
+    for first, last in re.findall(r"^ *\d+: .*?(\d+)\.\. *(\d+): +\d+:", said, re.MULTILINE):
+        yield from range(int(first) + ROOT_START // SECTOR, int(last) + 1 + ROOT_START // SECTOR)
 
 
 def boot_lane(tree, initrd, root=f"PARTUUID={ROOT_PARTUUID}", lean=True):

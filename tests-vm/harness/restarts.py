@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+An initramfs that is started again and again from where it waits for the disks of its root.
+
+The machine is saved there once. Each restart then finds other disks: spares damaged in another way,
+clones, those of another set, in any order. What has to come of it is known from what was damaged.
+"""
+
+import hashlib
+import time
+from contextlib import ExitStack
+from random import Random
+
+from .adopted import CONFIG, SPARE, Adopted
+from .assembler import dmremap, examine
+from .copies import Copies
+from .disk import Disk
+from .hotplug import active
+from .machine import Machine
+from .root import ROOT_UUID, sectors_of
+
+FILES = 8
+TIMEOUT = 15  # of dm-remap for its members, in seconds
+
+
+class Waiting:
+    """`with Waiting(system, seed) as waiting: waiting.restart(number)`: raises for a promise that is broken."""
+
+    def __init__(self, system, seed):
+        self.system, self.seed = system, seed
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            adopted = stack.enter_context(Adopted(self.system))
+            self.main, self.spare = adopted.disk, adopted.spare
+            self.sums = self._populate(adopted, Random(self.seed))
+            self.before = _digest(self.main)
+            self.state = self.main.path.with_suffix(".state")
+            stack.callback(self.state.unlink, missing_ok=True)
+            self.boot = self.system.boot(self.system.image({CONFIG: adopted.config}), f"UUID={ROOT_UUID}")
+            with self._machine() as vm:
+                vm.start()
+                vm.console.expect("^root: missing: ", 120)
+                vm.save(self.state)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        assert _digest(self.main) == self.before, "the main was written to"
+        return self._stack.__exit__(*error)
+
+    def _machine(self, **options):
+        """Nothing is written to the main, so that it can be the same for all."""
+        return Machine(self.boot, [], append=f"ro loglevel=3 rd.dmremap.timeout={TIMEOUT}", **options)
+
+    def _populate(self, adopted, random):
+        """Files in whose place the bare main has something else."""
+        sums = ""
+        with adopted.machine() as vm:
+            vm.boot()
+            for number in range(FILES):
+                file = f"/srv/{number}"
+                vm.run(f"head -c 64k /dev/zero > {file}; sync")
+                for sector in random.sample(list(sectors_of(vm, file)), 3):
+                    self.main.bad_sectors(sector, kind="io")
+                vm.run(f"dd if=/dev/urandom of={file} bs=64k count=1 conv=notrunc,fsync")
+                sums += vm.run(f"sha256sum {file}")
+            vm.shutdown()
+        self.main.heal()
+        return sums
+
+    def restart(self, number):
+        """Returns what was tried."""
+        random = Random(f"{self.seed}/{number}")
+        with ExitStack() as stack:
+            spare = stack.enter_context(Disk.copy_of(self.spare.path, **SPARE))
+            lost = damage(spare, random)
+            others = [stack.enter_context(disk) for disk in self._others(random)]
+            before = {disk: _digest(disk) for disk in (*others, *([spare] if lost else []))}
+            disks = [self.main, spare, *others]
+            random.shuffle(disks)
+            with self._machine(state=self.state) as vm:
+                vm.start()
+                for disk in disks:
+                    vm.plug(disk)
+                    time.sleep(random.choice((0, 0, random.random())))
+                if lost:
+                    self._refused(vm)
+                else:
+                    self._booted(vm, spare)
+            assert lost or examine(spare.path)["valid_copies"] == 5
+            for disk, digest in before.items():
+                assert _digest(disk) == digest, f"{disk.serial} was written to"
+        return ["a block lost" if lost else "damaged and mended", *(disk.serial for disk in others)]
+
+    def _others(self, random):
+        if random.random() < 0.2:
+            yield Disk.copy_of(self.spare.path, serial="SPARE-CLONE")
+        if random.random() < 0.2:
+            yield Disk.copy_of(self.main.path, bus="virtio", serial="MAIN-CLONE")
+        if random.random() < 0.2:
+            other = Disk("16M", serial="OTHER-SPARE")
+            with Disk("64M", serial="OTHER") as main:
+                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
+            yield other
+
+    def _booted(self, vm, spare):
+        vm.guest.wait_up(240)
+        assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+        (found,) = active(vm).values()
+        assert (found["main"], found["spare"]) == (f"{self.main.dev}1", spare.dev)
+        vm.run("sha256sum --check --strict --quiet", stdin=self.sums.encode())
+
+    def _refused(self, vm):
+        """For good, and nothing is mounted instead."""
+        vm.console.expect("^root: damaged: ", 120)
+        vm.console.expect("dmremap assemble --all ", 120)
+        self.system.enter_shell(vm.console)
+        assert not self.system.mounted(vm.console)
+
+
+def damage(spare, random):
+    """Up to four of the five instances of each block, or all of one. Returns whether that was lost."""
+    copies = Copies.of(spare)
+    lost = random.choice((0, 1)) if random.random() < 0.06 else None  # the others may never have held anything
+    for block in copies[0].blocks:
+        count = len(copies) if block == lost else random.randrange(len(copies))
+        for number in random.sample(range(len(copies)), count):
+            copies[number].corrupt(random.choice(("zero", "random", "flip")), random.random(), block)
+    return lost is not None
+
+
+def _digest(disk):
+    with open(disk.path, "rb") as image:
+        return hashlib.file_digest(image, "sha256").hexdigest()

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+A Debian system that is booted again and again; something happens to its disks before that, meanwhile, or after.
+
+What happens in a boot hangs on the seed and the boot's number alone. The disks are kept in a folder
+as the last boot that went well left them: a life that was interrupted, or that broke a promise, goes on
+with the boot that did not end.
+"""
+
+import copy
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from contextlib import ExitStack
+from random import Random
+
+from .ackwriter import AckWriter
+from .adopted import CONFIG, MAIN, SPARE, Adopted
+from .assembler import dmremap, examine
+from .copies import BLOCK, Copies
+from .disk import SECTOR, Disk, copy_sparse
+from .hotplug import active
+from .machine import Machine
+from .root import ROOT_START, ROOT_UUID, sectors_of
+
+BOOTS = 25  # of a life
+POOL, POOL_SIZE = "/srv/pool", "2M"  # what is written over again and again
+BAD_AT_MOST = {"data": 100, "replacements": 40, "metadata": 2}  # places: the oldest become good again
+KINDS = ("io", "medium")
+DISKS = ("main", "spare", "mark")
+
+
+class Life:
+    """One of a system. `done` are the boots that went well, and what happened in how many of them."""
+
+    def __init__(self, folder, system):
+        self.folder, self.system = folder, system
+        self.state = json.loads((folder / "state").read_text())
+
+    @classmethod
+    def begin(cls, folder, system, seed):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with Adopted(system) as adopted:
+            copy_sparse(adopted.disk.path, folder / "main")
+            copy_sparse(adopted.spare.path, folder / "spare")
+            (folder / "mark").write_bytes(bytes(1 << 16))
+            state = {"seed": seed, "config": adopted.config, "boots": 0, "sums": "",
+                     "bad": {where: [] for where in BAD_AT_MOST}, "writer": None, "done": {}}
+        (folder / "state").write_text(json.dumps(state))
+        return cls(folder, system)
+
+    @property
+    def over(self):
+        return self.state["boots"] >= BOOTS
+
+    @property
+    def done(self):
+        return {"boots": self.state["boots"], "what happened": self.state["done"]}
+
+    def boot(self):
+        """One more. Raises for a promise that is broken; then it is as if it had not been."""
+        with ExitStack() as stack:
+            disks = [stack.enter_context(Disk.copy_of(self.folder / name, **options))
+                     for name, options in zip(DISKS, (MAIN, SPARE, {"serial": "MARK", "write_through": True}))]
+            boot = Boot(self.system, copy.deepcopy(self.state), *disks, stack)
+            boot.play()
+            boot.state["done"] = Counter(boot.state["done"]) + Counter(boot.happened)
+            boot.state["boots"] += 1
+            for name, disk in zip(DISKS, disks):
+                disk.path.replace(self.folder / name)
+            (self.folder / "state").write_text(json.dumps(boot.state))
+            self.state = boot.state
+
+
+class Boot:
+    """One of them. `happened` names what happened."""
+
+    def __init__(self, system, state, main, spare, mark, stack):
+        self.system, self.state, self.stack = system, state, stack
+        self.main, self.spare, self.mark = main, spare, mark
+        self.random = Random(f"{state['seed']}/{state['boots']}")
+        self.happened = []
+        self.disks = [main, spare, mark]
+        self.untouched = []  # other disks, and the digests of what is on them
+        for where, places in state["bad"].items():
+            del places[:-BAD_AT_MOST[where]]
+            for place in places:
+                self.disk_with(where).bad_sectors(*place)
+
+    def happens(self, name, probability):
+        """Draws whether something happens, and notes it."""
+        drawn = self.random.random() < probability
+        if drawn:
+            self.happened.append(name)
+        return drawn
+
+    def play(self):
+        if self.happens("metadata damaged", 0.5):
+            self.damage()
+        self.others()
+        if self.happens("disks in another order", 0.4):
+            self.random.shuffle(self.disks)
+        away = self.random.choice([[self.main], [self.spare], [self.main, self.spare]])
+        how = self.random.choice(["late", "gone", *["there"] * 4])
+        end = self.random.choice(["shutdown", "shutdown", "power cut while booting", "power cut while writing"])
+        if end == "power cut while booting":
+            how = "there"
+        self.happened += [end] if how == "there" else [f"disks {how}", end]
+        there = self.disks if how == "there" else [disk for disk in self.disks if disk not in away]
+        append = "loglevel=3" + (" rd.dmremap.timeout=3" if how == "gone" else "")
+        image = self.system.image({CONFIG: self.state["config"]})
+        with Machine(self.system.boot(image, f"UUID={ROOT_UUID}"), list(there), append,
+                     powerloss=end != "shutdown") as vm:
+            vm.start()
+            if end == "power cut while booting":
+                return self.cut(vm, self.random.randrange(1, 12))
+            if how != "there":
+                self.bring(vm, away, how)
+            vm.guest.wait_up(240)
+            self.check(vm)
+            self.work(vm)
+            if end == "shutdown":
+                self.write(vm, f"-n {self.random.randrange(20, 200)}").wait(240)
+                vm.shutdown()
+            else:
+                self.write(vm)
+                self.cut(vm, self.random.randrange(1, 1000))
+        self.nobody_else_was_touched()
+
+    # --- before ---
+
+    def damage(self):
+        """
+        Of each block all instances but one, or fewer. That is in a whole copy: in others the power may
+        have gone while they were written, and none is whole if that was while they were being mended.
+        """
+        found = examine(self.spare.path)
+        copies = Copies.from_examine(self.spare, found)
+        whole = [number for number, found_copy in enumerate(found["copies"])
+                   if found_copy["valid"] and found_copy["generation"] == found["generation"]]
+        for block in copies[0].blocks if whole else ():
+            keeper = self.random.choice(whole)
+            others = [number for number in range(len(copies)) if number != keeper]
+            for number in self.random.sample(others, self.random.randrange(5)):
+                copies[number].corrupt(self.random.choice(["zero", "random", "flip"]), self.random.random(), block)
+
+    def others(self):
+        """Disks that look like those of the set, or belong to another."""
+        if self.happens("a clone of the main", 0.15):
+            self.add(Disk.copy_of(self.main.path, bus="virtio", serial="CLONE"))
+        if self.happens("a clone of the spare", 0.15):
+            self.add(Disk.copy_of(self.spare.path, serial="SPARE-CLONE"))
+        if self.happens("the spare of another set", 0.15):
+            other = Disk("16M", serial="OTHER-SPARE")
+            with Disk("64M", serial="OTHER") as main:
+                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
+            self.add(other)
+
+    def add(self, disk):
+        self.stack.enter_context(disk)
+        self.disks.append(disk)
+        self.untouched.append((disk, _digest(disk)))
+
+    # --- while it boots ---
+
+    def bring(self, vm, away, how):
+        """Plugs in what is missing: in time, or after the boot has stopped for it."""
+        vm.console.expect("^root: missing: its (main|spare) is not there", 120)
+        if how == "gone":
+            vm.console.expect("dmremap assemble --all ", 120)
+            self.system.enter_shell(vm.console)
+            assert not self.system.mounted(vm.console)
+        else:
+            time.sleep(self.random.random() * 8)
+        for disk in away:
+            vm.plug(disk)
+        if how == "gone":
+            vm.console.send("exit")
+
+    def cut(self, vm, operations):
+        vm.cut_after(operations)
+        vm.wait_cut(300)
+        vm.power_cut(self.random.getrandbits(32))
+
+    # --- what has to be so ---
+
+    def check(self, vm):
+        """The root is the set, of the right disks, and nothing is missing."""
+        assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
+        log = [json.loads(line) for line in vm.run("cat /run/dm-remap/activation.jsonl").splitlines()]
+        assert [entry["name"] for entry in log if entry["activated"]] == ["root"], log
+        sets = active(vm)
+        assert [(found["main"], found["spare"]) for found in sets.values()] == [(f"{self.main.dev}1", self.spare.dev)]
+        assert sets["root"]["valid_copies"] >= 5 - len(self.state["bad"]["metadata"]), sets
+        if self.state["sums"]:
+            vm.run("sha256sum --check --strict --quiet", stdin=self.state["sums"].encode(), timeout=240)
+        if self.state["writer"] is not None:
+            assert not self.writer(self.state["writer"]).lost(vm, POOL)
+
+    def nobody_else_was_touched(self):
+        for disk, before in self.untouched:
+            assert _digest(disk) == before, f"{disk.serial} was written to"
+
+    # --- what is done then ---
+
+    def work(self, vm):
+        """Sectors become bad, the population grows, ranges are moved."""
+        if not self.state["sums"]:
+            vm.run(f"mkdir -p /kept; head -c {POOL_SIZE} /dev/urandom > {POOL}; sync")
+        self.sectors_become_bad(vm)
+        file = f"/kept/{self.state['boots']}"
+        vm.run(f"head -c {self.random.randrange(1, 1 << 16)} /dev/urandom > {file}; sync")
+        self.state["sums"] += vm.run(f"sha256sum {file}")
+        size = int(vm.run("blockdev --getsz /dev/mapper/root"))
+        if self.happens("ranges moved", 0.5):
+            for _ in range(3):
+                vm.run(f"dmremap remap root {self.random.randrange(size // 8 - 4) * 8} {8 * self.random.randrange(1, 4)}")
+
+    def sectors_become_bad(self, vm):
+        """They can't be written from now on; nothing is lost of what they hold."""
+        if self.happens("bad sectors in data", 0.7):
+            pool = list(sectors_of(vm, POOL))
+            anywhere = range(ROOT_START // SECTOR, self.main.size // SECTOR - 2048)
+            for _ in range(6):
+                self.becomes_bad("data", self.random.choice(pool))
+                self.becomes_bad("data", self.random.choice(anywhere), 8)
+        found = examine(self.spare.path)
+        if self.happens("bad sectors in replacements", 0.3):
+            end = max((extent["spare_sector"] + extent["sectors"] for extent in found["extents"]), default=8192)
+            for _ in range(3):
+                self.becomes_bad("replacements", end + self.random.randrange(64), 1, self.random.choice(KINDS))
+        if self.happens("bad sectors in metadata", 0.3):
+            one = self.random.choice(Copies.from_examine(self.spare, found))
+            place = (one.offset + BLOCK * self.random.choice(one.blocks)) // SECTOR
+            self.becomes_bad("metadata", place, BLOCK // SECTOR, self.random.choice(KINDS))
+
+    def becomes_bad(self, where, *place):
+        self.state["bad"][where].append(place)
+        self.disk_with(where).bad_sectors(*place)
+
+    def disk_with(self, where):
+        return self.main if where == "data" else self.spare
+
+    # --- acknowledged writes ---
+
+    def writer(self, seed, options=""):
+        return AckWriter(seed, self.mark, POOL_SIZE, options=options)
+
+    def write(self, vm, options=""):
+        self.state["writer"] = self.random.getrandbits(32)
+        return self.writer(self.state["writer"], options).start(vm, POOL)
+
+
+def _digest(disk):
+    with open(disk.path, "rb") as image:
+        return hashlib.file_digest(image, "sha256").hexdigest()
