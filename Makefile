@@ -266,12 +266,6 @@ demo:
 .PHONY: crash-states corruptions torture restarts mutants report
 N :=
 
-crash-states corruptions torture restarts mutants report
-STATES      := 1000000
-CORRUPTIONS := 500000
-BOOTS       := 1000
-RESTARTS    := 5000
-
 crash-states corruptions torture restarts mutants:
 	@$(MAKE) deps
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap

@@ -16,6 +16,7 @@
  *
  * -b BYTES  the logical block (512)   -t JOBS  (4)
  * -n COUNT  each job does so many operations (1000), and then goes on until SIGTERM
+ * -o        all writes may overlap, and every other one is FUA
  * -u        what an operation that failed has written may still come about, also after it was read
  */
 #define _GNU_SOURCE
@@ -173,7 +174,7 @@ static void draw_piece(struct job *j, struct piece *p, uint32_t start, uint32_t 
 		       enum kind kind)
 {
 	p->is = (struct event){.start = start, .count = count, .kind = kind, .job = j->number};
-	if (kind == WRITE && one_in(&j->random, 8))
+	if (kind == WRITE && one_in(&j->random, opt.overlaps ? 2 : 8))
 		p->is.flags |= FUA;
 	if (one_in(&j->random, 16))
 		p->is.flags |= NOWAIT;
@@ -218,7 +219,7 @@ static void draw_pieces(struct job *j)
 	uint64_t mood = draw(&j->random) % 3;
 
 	j->races = mood == READ && one_in(&j->random, 4);
-	j->shares = mood == WRITE && one_in(&j->random, 4);
+	j->shares = mood == WRITE && one_in(&j->random, opt.overlaps ? 1 : 4);
 	for (uint32_t start = j->start; blocks; start += count * unit, blocks -= count) {
 		enum kind kind = mood < 2 ? mood : draw(&j->random) % 2;
 
@@ -408,6 +409,11 @@ static uint32_t version_read(const struct job *j, const union sector *found, uin
 									  : GARBAGE;
 }
 
+static bool is_certain(const struct sector_state *s)
+{
+	return s->now.since == s->touched;
+}
+
 /* Under the lock. The device may be suspended, and who ends at once ends even so. */
 static void check_sector(const struct job *j, const union sector *found, uint32_t sector)
 {
@@ -594,7 +600,7 @@ static int verify(void)
 
 static void parse(int argc, char **argv)
 {
-	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:cu")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:cou")) != -1;) {
 		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
@@ -618,6 +624,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'c':
 			opt.after_cut = true;
+			break;
+		case 'o':
+			opt.overlaps = true;
 			break;
 		case 'u':
 			opt.unsettled = true;

@@ -31,7 +31,7 @@ static const char *const kind_name[] = {"read", "write", "zeroes", "discard", "f
 static struct {
 	uint64_t seed, length, block, count;
 	unsigned int jobs;
-	bool after_cut, unsettled, discards;
+	bool after_cut, unsettled, discards, overlaps;
 	unsigned int address_grain, length_grain;
 	const char *device, *journal;
 } opt = {.block = SECTOR, .jobs = 4, .count = 1000};
@@ -92,7 +92,7 @@ struct event {
 struct operation {
 	struct event is;
 	uint32_t began, ended; /* times are numbers of events */
-	uint32_t oldest; /* the first of those that changed the same sectors while it was under way, or itself */
+	uint32_t oldest; /* of those that were changing its sectors when it began, and itself */
 };
 
 /* A version is there, or what an operation after `since` has left. */
@@ -110,7 +110,7 @@ static struct {
 	} * sectors;
 	struct operation *operations;
 	uint32_t last, time;
-	uint32_t changing[AT_ONCE], changing_count; /* the operations under way that change something */
+	uint32_t changing[AT_ONCE], changing_count; /* operations under way that change something */
 } model;
 
 static uint32_t sectors_of_device(void)
@@ -143,11 +143,6 @@ static const struct known *what_is_known(uint32_t sector)
 	struct sector_state *s = &model.sectors[sector];
 
 	return opt.after_cut ? &s->stable : &s->now;
-}
-
-static bool is_certain(const struct sector_state *s)
-{
-	return s->now.since == s->touched;
 }
 
 static bool changes(const struct event *e)

@@ -23,6 +23,7 @@ from .storm import Storm
 
 BLOCK = 4096
 LENGTH = "2M"  # of main, which the oracle works on
+CROWDED = 64 << 10  # of it, where writes overlap
 
 
 class Recorded(NamedTuple):
@@ -96,8 +97,8 @@ class Scene:
     def again(self, uuid, **options):
         return Remap(self.vm, self.main, self.spare, name="home", options=f"--uuid DMREMAP-{uuid}", **options)
 
-    def start_oracle(self, dev, least=1 << 12, jobs=4):
-        self.oracle = Oracle(self.seed, LENGTH, least, jobs=jobs, journal=self.journal.dev)
+    def start_oracle(self, dev, least=1 << 12, jobs=4, length=LENGTH, **options):
+        self.oracle = Oracle(self.seed, length, least, jobs=jobs, journal=self.journal.dev, **options)
         self.oracle.start(self.vm, dev.dev)
 
     def until(self, operations, step):
@@ -163,6 +164,19 @@ def groups(scene, operations):
 
         def step():
             for sector in islice(sectors, 40):
+                scene.main.bad_sectors(sector, kind="io")
+
+        scene.until(operations, step)
+
+
+def overlaps(scene, operations):
+    """Sectors become bad one by one where several writers write at once: what one has moved, others write to."""
+    with scene.device(finish=False) as dev:
+        scene.start_oracle(dev, jobs=8, length=CROWDED, overlaps=True)
+        sectors = iter(scene.random.sample(range(CROWDED // SECTOR), CROWDED // SECTOR))
+
+        def step():
+            for sector in islice(sectors, 1):
                 scene.main.bad_sectors(sector, kind="io")
 
         scene.until(operations, step)
@@ -247,6 +261,7 @@ WORKLOADS = {
     "bursts": Workload(bursts, 4000),
     "bad copies": Workload(bad_copies, 1000, alone=1),
     "groups": Workload(groups, 4000),
+    "overlaps": Workload(overlaps, 4000),
     "repairs": Workload(repairs, 4, alone=0),
     "migration": Workload(migration, 0, spares=("4M", "8M")),
     "stops": Workload(stops, 10),
