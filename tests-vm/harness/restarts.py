@@ -41,7 +41,7 @@ class Waiting:
             self.boot = self.system.boot(self.system.image({CONFIG: adopted.config}), f"UUID={ROOT_UUID}")
             with self._machine() as vm:
                 vm.start()
-                vm.console.expect("^root: missing: ", 120)
+                vm.console.expect("root: missing: ", 120)
                 vm.save(self.state)
             self._stack = stack.pop_all()
         return self
@@ -52,7 +52,7 @@ class Waiting:
 
     def _machine(self, **options):
         """Nothing is written to the main, so that it can be the same for all."""
-        return Machine(self.boot, [], append=f"ro loglevel=3 rd.dmremap.timeout={TIMEOUT}", **options)
+        return Machine(self.boot, [], append=f"ro loglevel=5 rd.dmremap.timeout={TIMEOUT}", **options)
 
     def _populate(self, adopted, random):
         """Files in whose place the bare main has something else."""
@@ -114,7 +114,7 @@ class Waiting:
 
     def _refused(self, vm):
         """For good, and nothing is mounted instead."""
-        vm.console.expect("^root: damaged: ", 120)
+        vm.console.expect("root: damaged: ", 120)
         vm.console.expect("dmremap assemble --all ", 120)
         self.system.enter_shell(vm.console)
         assert not self.system.mounted(vm.console)

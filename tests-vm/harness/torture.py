@@ -110,7 +110,7 @@ class Boot:
             how = "there"
         self.happened += [end] if how == "there" else [f"disks {how}", end]
         there = self.disks if how == "there" else [disk for disk in self.disks if disk not in away]
-        append = "loglevel=3" + (" rd.dmremap.timeout=3" if how == "gone" else "")
+        append = "loglevel=5" + (" rd.dmremap.timeout=3" if how == "gone" else "")
         image = self.system.image({CONFIG: self.state["config"]})
         with Machine(self.system.boot(image, f"UUID={ROOT_UUID}"), list(there), append,
                      powerloss=end != "shutdown") as vm:
@@ -168,7 +168,7 @@ class Boot:
 
     def bring(self, vm, away, how):
         """Plugs in what is missing: in time, or after the boot has stopped for it."""
-        vm.console.expect("^root: missing: its (main|spare) is not there", 120)
+        vm.console.expect("root: missing: its (main|spare) is not there", 120)
         if how == "gone":
             vm.console.expect("dmremap assemble --all ", 120)
             self.system.enter_shell(vm.console)
