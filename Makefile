@@ -29,6 +29,8 @@ help:
 	@echo 'make corruptions   the same of N=500000 damaged spares'
 	@echo 'make torture       of N=1000 boots after something happened to the disks'
 	@echo 'make restarts      of N=5000 of an initramfs where it waits for the disks of its root'
+	@echo 'make fuzz          give N=500000000 inputs to the parsers of what comes from outside'
+	@echo 'make soak          N=240 minutes of a set with everything on at once, half of them on the debug kernel'
 	@echo 'make report      what these have done so far'
 	@echo 'make mutants     whether these campaigns see deliberate mistakes'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
@@ -179,6 +181,17 @@ build/fuzz/obj/%.o: %.c Makefile $(LIBS)
 build/fuzz/%: build/fuzz/obj/assembler/tests/%.o $(FUZZ_OBJS)
 	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer $^ $(TESTLIBS) -o $@
 
+# The same without sanitizers: several times as many inputs
+build/fuzz/quick/obj/%.o: %.c Makefile $(LIBS)
+	@echo '  CC quick $<'
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+build/fuzz/quick/%: build/fuzz/quick/obj/assembler/tests/%.o $(FUZZ_OBJS:build/fuzz/obj/%=build/fuzz/quick/obj/%)
+	$(Q)$(CLANG) -fsanitize=fuzzer $^ $(TESTLIBS) -o $@
+
+QUICK_FUZZERS := $(FUZZERS:build/fuzz/%=build/fuzz/quick/%)
+
 fuzz-smoke: $(FUZZERS)
 	@for fuzzer in $(FUZZERS); do \
 		name=$${fuzzer##*/fuzz_}; \
@@ -248,6 +261,10 @@ check-debug: build/debug-kernel/debug/built
 check-races: build/debug-kernel/races/built
 	$(call check-on-kernel,races)
 
+.PHONY: debug-module
+debug-module: build/debug-kernel/debug/built
+	@$(MAKE) module KDIR='$(CURDIR)/build/debug-kernel/debug'
+
 define check-on-kernel
 @$(MAKE) deps
 @build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
@@ -263,24 +280,30 @@ demo:
 	@$(PYTHON) tests-vm/demo.py
 
 # What takes hours: each goes on from where it was, and `make report` says how far that is.
-.PHONY: crash-states corruptions torture restarts mutants report
+.PHONY: crash-states corruptions torture restarts fuzz soak mutants report
 N :=
 
-crash-states corruptions torture restarts mutants:
+crash-states corruptions torture restarts fuzz soak mutants:
 	@$(MAKE) deps
 	@build-support/quietly.sh build/log/dmremap.log 'building dmremap' $(MAKE) -j$(JOBS) dmremap
 	@build-support/quietly.sh build/log/module.log 'building dm-remap.ko' $(MAKE) -j$(JOBS) module
-	@build-support/quietly.sh build/log/campaigns.log 'building campaigns' $(MAKE) -j$(JOBS) campaigns
+	@build-support/quietly.sh build/log/$@.log 'building what judges' $(MAKE) -j$(JOBS) $(JUDGES)
 	@$(PYTHON) tests-vm/$(CAMPAIGN)
 
+JUDGES := campaigns
+fuzz: JUDGES := $(FUZZERS) $(QUICK_FUZZERS)
+soak: JUDGES := debug-module
 crash-states: CAMPAIGN = campaign.py crash-states --goal $(or $(N),1000000)
 corruptions: CAMPAIGN = campaign.py corruptions --goal $(or $(N),500000)
 torture: CAMPAIGN = campaign.py torture --goal $(or $(N),1000)
 restarts: CAMPAIGN = campaign.py restarts --goal $(or $(N),5000)
+fuzz: CAMPAIGN = campaign.py fuzz --goal $(or $(N),500000000)
+soak: CAMPAIGN = campaign.py soak --goal $(or $(N),240)
 mutants: CAMPAIGN = mutants.py
 
 report:
-	@$(PYTHON) tests-vm/campaign.py report
+	@build-support/need-packages.sh build/log/packages.log python3 python3-matplotlib
+	@$(PYTHON) tests-vm/report.py
 
 # Ratios, each measured side by side in one run
 .PHONY: bench bench-boot

@@ -6,24 +6,30 @@ campaign.py crash-states [--goal N]   states that a power cut may leave, of all 
 campaign.py corruptions [--goal N]    damaged spares
 campaign.py torture [--goal N]        boots of systems to whose disks something happens each time
 campaign.py restarts [--goal N]       restarts of an initramfs where it waits for the disks of its root
-campaign.py report                    what all of them have done so far
+campaign.py fuzz [--goal N]           inputs for the parsers of what comes from outside
+campaign.py soak [--goal N]           minutes of a set with everything on at once
 
 What breaks a promise ends the campaign; how to see it again is said, and the record is kept.
 """
 
 import argparse
 import random
+import re
 import shutil
+import subprocess
 import sys
 from collections import Counter
+from multiprocessing import get_context
 
 from harness import early, paths, results
 from harness.campaigns import PromiseBroken, campaign
 from harness.debian import debian
+from harness.debug_kernel import KernelReport, debug_tree
 from harness.errors import GuestError
 from harness.kernels import lane
 from harness.programs import PROGRAMS
 from harness.restarts import Waiting
+from harness.soak import soak
 from harness.torture import Life
 from harness.workloads import WORKLOADS, record
 
@@ -32,6 +38,9 @@ STATES = 20  # after each operation; before and after each flush:
 FLUSH_STATES = 50
 TIMES = 3  # as long as in `make check`
 RESTARTS = 100
+# Of a run: as many of each as take about as long
+INPUTS = {"badlist": 40_000_000, "format": 12_000_000, "policy": 18_000_000, "spare": 3_000_000, "sysfs": 25_000_000}
+MINUTES = 20
 SYSTEMS = {str(system): system for system in early.SYSTEMS}
 
 
@@ -77,10 +86,49 @@ def restarts(name, seed):
     return {"restarts": RESTARTS, "what there was": done}
 
 
+def fuzz(name, seed):
+    """
+    Many inputs in little time, and what of them is kept, and some more, under sanitizers. An input that fails
+    is kept in build/fuzz/, and said.
+    """
+    corpus = paths.BUILD / "fuzz/corpus" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    return {"inputs": sum(_fuzz(paths.made_by("make fuzz", folder / f"fuzz_{name}"), seed, count, corpus)
+                          for folder, count in ((paths.BUILD / "fuzz/quick", INPUTS[name]),
+                                                (paths.BUILD / "fuzz", INPUTS[name] // 20)))}
+
+
+def _fuzz(program, seed, count, corpus):
+    seeds = [folder for folder in [paths.SOURCE / "assembler/tests/corpus" / corpus.name] if folder.exists()]
+    done = subprocess.run([program, f"-seed={seed % (1 << 31)}", f"-runs={count}", "-timeout=10", "-print_final_stats=1",
+                           f"-artifact_prefix={paths.BUILD / 'fuzz' / program.name}-", corpus, *seeds],
+                          capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise PromiseBroken(f"{program} -seed={seed}:\n{done.stderr[-4000:]}")
+    return int(re.search("number_of_executed_units: *([0-9]+)", done.stderr)[1])
+
+
+def soak_on(kernel, seed):
+    """In a process of its own, as the debug kernel has all of it be more patient."""
+    with get_context("fork").Pool(1) as pool:
+        return pool.apply(_soak_on, (kernel, seed))
+
+
+def _soak_on(kernel, seed):
+    tree = debug_tree(debian(), "debug") if kernel == "debug" else debian()
+    try:
+        happened = soak(lane(tree, "bookworm", PROGRAMS), seed, MINUTES)
+    except (AssertionError, GuestError, KernelReport) as error:
+        raise PromiseBroken(f"soak, {kernel} kernel, seed {seed}\n{error}") from error
+    return {"minutes": MINUTES, "what happened": happened}
+
+
 CAMPAIGNS = {"crash-states": (crash_states, list(WORKLOADS), "states"),
              "corruptions": (corruptions, ["catalogue"], "corruptions"),
              "torture": (torture, list(SYSTEMS), "boots"),
-             "restarts": (restarts, list(SYSTEMS), "restarts")}
+             "restarts": (restarts, list(SYSTEMS), "restarts"),
+             "fuzz": (fuzz, list(INPUTS), "inputs"),
+             "soak": (soak_on, ["stock", "debug"], "minutes")}
 
 
 def go_on(which, goal):
@@ -94,22 +142,11 @@ def go_on(which, goal):
         print(f"{which}: {done + found[unit]:,} of {goal:,}, {found[unit]:,} of {name} with seed {seed}", flush=True)
 
 
-def report():
-    for which, (_, names, _) in CAMPAIGNS.items():
-        for name in names:
-            chosen = [run for run in results.runs(which) if run["name"] == name]
-            print(f"{which}, {name}: {len(chosen)} runs")
-            for what, count in results.totals(chosen).items():
-                print(f"    {count:>12,} {what.replace('_', ' ')}")
-
-
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", choices=[*CAMPAIGNS, "report"])
+    parser.add_argument("which", choices=CAMPAIGNS)
     parser.add_argument("--goal", type=int, default=1)
     args = parser.parse_args()
-    if args.which == "report":
-        return report()
     try:
         return go_on(args.which, args.goal)
     except PromiseBroken as broken:
