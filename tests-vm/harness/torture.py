@@ -168,7 +168,7 @@ class Boot:
 
     def bring(self, vm, away, how):
         """Plugs in what is missing: in time, or after the boot has stopped for it."""
-        vm.console.expect("root: missing: its (main|spare) is not there", 120)
+        vm.console.expect("root: (missing: its (main|spare) is not there|skip: spare [^ ]+ is not the one that)", 120)
         if how == "gone":
             vm.console.expect("dmremap assemble --all ", 120)
             self.system.enter_shell(vm.console)
