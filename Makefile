@@ -31,6 +31,7 @@ help:
 	@echo 'make restarts      of N=5000 of an initramfs where it waits for the disks of its root'
 	@echo 'make fuzz          give N=500000000 inputs to the parsers of what comes from outside'
 	@echo 'make soak          N=240 minutes of a set with everything on at once, half of them on the debug kernel'
+	@echo 'make coverage    how much of the parsers the unit tests and what fuzzing has kept go through'
 	@echo 'make report      what these have done so far'
 	@echo 'make mutants     whether these campaigns see deliberate mistakes'
 	@echo 'make bench       how much slower one thing is than another, as ratios'
@@ -201,6 +202,31 @@ fuzz-smoke: $(FUZZERS)
 			$$fuzzer -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/fuzz_$$name- $$corpus $$seeds || exit 1; \
 	done
+
+# How many branches of what reads bytes from outside the unit tests, and the inputs that fuzzing has kept, go through
+PARSERS := kernel/format.c kernel/vote.c $(addprefix assembler/,badlist.c copies.c mend.c policy.c ranges.c tags.c)
+COVER      := -fprofile-instr-generate -fcoverage-mapping
+COVER_OBJS := $(patsubst build/asan/%,build/coverage/obj/%,$(SAN_OBJS))
+COVERERS   := $(patsubst build/%,build/coverage/%,$(TESTS) $(FUZZERS))
+
+build/coverage/obj/%.o: %.c Makefile $(LIBS)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(filter-out -ffile-prefix-map=%,$(CFLAGS)) -O0 -Wno-missing-prototypes $(COVER) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+build/coverage/tests/%: build/coverage/obj/assembler/tests/%.o $(COVER_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(COVER) -fsanitize=fuzzer-no-link $^ $(TESTLIBS) -lcmocka -o $@
+
+build/coverage/fuzz/%: build/coverage/obj/assembler/tests/%.o $(COVER_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(COVER) -fsanitize=fuzzer $^ $(TESTLIBS) -o $@
+
+.PHONY: coverage
+coverage:
+	@build-support/need-packages.sh build/log/packages.log $(DEPS_BUILD) $(DEPS_TEST) llvm
+	@build-support/quietly.sh build/log/coverage.log 'building' $(MAKE) -j$(JOBS) $(FUZZERS) $(COVERERS)
+	@$(MAKE) fuzz-smoke
+	@build-support/coverage.sh build/coverage $(PARSERS)
 
 # What the campaigns judge states of disks with: campaigns/*.c, linked with all of dmremap but main.c
 CAMPAIGNS := build/campaigns/crash_states build/campaigns/corruptions
