@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Order is everything here. Table blocks go first and are stable before any superblock counts them. Only
- * instances that lost the vote are overwritten, in one copy, another, and when two are whole the others: they
- * may be the only whole copies of the version before, where a commit was cut short. So a crash
- * while mending leaves damage, to be mended again. Superblocks do change in every copy (generation, digest, the
- * record of the repair), therefore in two waves with a flush between them: the first covers
- * the bad ones and at most half of the good ones, the second the rest, once the first has been read back.
+ * instances that lost the vote are overwritten, in one copy, another, and when two are whole, superblock and
+ * all, the others: they may be the only whole copies of the version before, where a commit was cut short. So a
+ * crash while mending leaves damage, to be mended again. At last superblocks change in every copy (generation,
+ * digest, the record of the repair), therefore in two waves with a flush between them: the first covers what
+ * could not be mended and at most half of the others, the second the rest, once the first has been read back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -152,8 +152,20 @@ static unsigned int level_tables(struct copies *c, unsigned int copies, uint32_t
 	return failed;
 }
 
-/* All tables, copies in the order of dmr_mend_next(). Returns as above. */
-static unsigned int mend_tables(struct copies *c, uint32_t *count)
+/* The elected superblock, as it is, over those of @copies that are not it. Returns those that failed. */
+static unsigned int level_supers(const struct copies *c, unsigned int copies)
+{
+	unsigned int bad = 0;
+
+	for (int k = 0; k < DMR_COPIES; k++) {
+		if (copies & 1u << k && c->fault[k] != DMR_OK)
+			bad |= 1u << k;
+	}
+	return bad ? bad & ~write_supers(c->fd, &c->layout, copies_super(c), bad) : 0;
+}
+
+/* Copies in the order of dmr_mend_next(). Returns as above. */
+static unsigned int mend_in_turn(struct copies *c, uint32_t *count)
 {
 	unsigned int left = DMR_ALL_COPIES, failed = 0, next;
 
@@ -162,22 +174,20 @@ static unsigned int mend_tables(struct copies *c, uint32_t *count)
 
 		next = dmr_mend_next(left, whole);
 		failed |= level_tables(c, next, count);
+		if (failed != DMR_ALL_COPIES)
+			failed |= level_supers(c, next & ~failed);
 	}
 	return failed;
 }
 
-/* The first wave: the bad superblocks and at most half of the good ones. */
-static unsigned int first_wave(const struct copies *c)
+/* The first wave: the copies in @failed and at most half of the others. */
+static unsigned int first_wave(unsigned int failed)
 {
-	unsigned int good = 0, taken = 0, mask = 0;
+	unsigned int good = DMR_COPIES - __builtin_popcount(failed), mask = failed;
 
-	for (int k = 0; k < DMR_COPIES; k++)
-		good += c->fault[k] == DMR_OK;
-	for (int k = 0; k < DMR_COPIES; k++) {
-		if (c->fault[k] != DMR_OK || taken < good / 2) {
-			taken += c->fault[k] == DMR_OK;
-			mask |= 1u << k;
-		}
+	for (unsigned int k = 0, taken = 0; k < DMR_COPIES && taken < good / 2; k++) {
+		taken += !(failed & 1u << k);
+		mask |= 1u << k;
 	}
 	return mask;
 }
@@ -224,7 +234,7 @@ int mend_copies(struct copies *c, const struct dmr_super *replaced, uint64_t now
 		free(s);
 		return -EIO;
 	}
-	r->failed = mend_tables(c, &r->blocks);
+	r->failed = mend_in_turn(c, &r->blocks);
 	if (r->failed == DMR_ALL_COPIES) {
 		/* nothing is level, or nothing is known to be stable: a superblock that counts it would lie */
 		free(s);
@@ -242,7 +252,7 @@ int mend_copies(struct copies *c, const struct dmr_super *replaced, uint64_t now
 		s->state = cpu_to_le32(DMR_STATE_CLEAN);
 	dmr_seal(s);
 
-	wave = first_wave(c);
+	wave = first_wave(r->failed);
 	held = write_supers(c->fd, &c->layout, s, wave);
 	if (held)
 		held |= write_supers(c->fd, &c->layout, s, DMR_ALL_COPIES & ~wave);

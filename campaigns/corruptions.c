@@ -92,6 +92,21 @@ static bool is_whole_now(const struct expectation *e)
 	return good;
 }
 
+/* The table as it was after any commit. */
+static bool is_a_version(const struct copies *found, void *arg)
+{
+	struct expectation e;
+	bool same = false;
+
+	(void)arg;
+	for (int version = 0; version < VERSIONS && !same; version++) {
+		for (uint32_t index = 0; index < set.blocks; index++)
+			e.winner[index] = version;
+		same = expect_table(&e, &set, found);
+	}
+	return same;
+}
+
 static bool mend(struct copies *c, const struct expectation *e)
 {
 	size_t size = image.sectors * DMR_SECTOR_SIZE;
@@ -108,7 +123,7 @@ static bool mend(struct copies *c, const struct expectation *e)
 	memcpy(before, image.bytes, size);
 	/* else a write may bring back something newer, or hide what is left, by the luck of its sectors */
 	if (e->current && !e->may_be_lost && !image.impossible)
-		rehearsal_begin(&spare, c, set.uuid, &random);
+		rehearsal_begin(&spare, c, set.uuid, is_a_version, NULL, &random);
 	error = mend_copies(c, NULL, NOW, &r);
 	torn += rehearsal_end(&good);
 	if (!good)

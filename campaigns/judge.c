@@ -12,6 +12,7 @@
 #include "truth.h"
 
 #define ALONE_EVERY 8 /* states: that many times as expensive */
+#define LEFT_EVERY  4 /* states */
 #define NOW         1700000000 /* seconds since 1970: of repairs, which must not differ from run to run */
 
 /* What was found on a spare, and who it is by what it says itself. */
@@ -69,7 +70,8 @@ static struct device *add_device(struct state *s, const struct disk *disk,
 	return d;
 }
 
-static void look_at_spares(struct judge *j, struct state *s)
+/* Those of the spares that are there: bit per spare. */
+static void look_at_spares(struct judge *j, unsigned int there, struct state *s)
 {
 	const struct dmr_super *super = NULL;
 
@@ -77,6 +79,8 @@ static void look_at_spares(struct judge *j, struct state *s)
 		struct candidate *c = &s->candidate[i];
 		struct found_spare *f = &s->found[s->spares];
 
+		if (!(there & 1u << i))
+			continue;
 		c->disk = j->spare[i];
 		read_copies(&c->copies, c->disk);
 		if (c->copies.verdict == VERDICT_NONE)
@@ -189,55 +193,30 @@ static bool say_contents(const struct place *p)
 		      p->disk->path);
 }
 
-/* Zeroes all copies of a spare but one, or puts them back. */
-static void leave_alone(struct disk *d, const struct dmr_layout *l, unsigned int copy, char *kept)
+/* A set on one of the spares, by whatever table is elected of it. */
+struct on_spare {
+	const struct judge *judge;
+	const struct disk *spare;
+};
+
+static bool shows_what_it_may(const struct copies *found, void *arg)
 {
-	size_t size = dmr_copy_sectors(l) * DMR_SECTOR_SIZE;
-
-	for (unsigned int i = 0; i < DMR_COPIES; i++) {
-		char *there = d->now + l->copy_sector[i] * DMR_SECTOR_SIZE;
-
-		if (copy == DMR_COPIES) {
-			memcpy(there, kept + i * size, size);
-			continue;
-		}
-		memcpy(kept + i * size, there, size);
-		if (i != copy)
-			memset(there, 0, size);
-	}
-}
-
-/* The number of copies by each of which alone the set shows what the journal allows. */
-static unsigned int count_alone(const struct judge *j, struct candidate *spare)
-{
-	const struct dmr_layout *l = &spare->copies.layout;
-	char *kept = malloc(DMR_COPIES * dmr_copy_sectors(l) * DMR_SECTOR_SIZE);
-	unsigned int good = 0;
-	struct copies found;
+	const struct on_spare *on = arg;
 	struct place p;
 
-	if (!kept)
-		err(2, "memory");
-	for (unsigned int copy = 0; copy < DMR_COPIES; copy++) {
-		leave_alone(spare->disk, l, copy, kept);
-		read_copies(&found, spare->disk);
-		good += found.verdict == VERDICT_REPAIRABLE &&
-			contents_hold(j, spare->disk, &found, &p);
-		copies_free(&found);
-		leave_alone(spare->disk, l, DMR_COPIES, kept);
-	}
-	free(kept);
-	return good;
+	return contents_hold(on->judge, on->spare, found, &p);
 }
 
 static bool are_enough(struct judge *j, struct candidate *spare, uint64_t *random)
 {
+	struct disk *d = spare->disk;
 	unsigned int alone;
 
 	if (!j->made || !j->alone || random_next(random) % ALONE_EVERY)
 		return true;
 	j->looked_alone++;
-	alone = count_alone(j, spare);
+	alone = count_alone(d->fd, d->sectors, &spare->copies.layout, NULL, shows_what_it_may,
+			    &(struct on_spare){j, d}, j->alone);
 	return alone >= j->alone ||
 	       broken("only %u copies of %s would do alone", alone, spare->disk->path);
 }
@@ -246,12 +225,13 @@ static bool are_enough(struct judge *j, struct candidate *spare, uint64_t *rando
 static bool mend(struct judge *j, struct candidate *c, const struct dmr_super *replaced,
 		 uint64_t *random)
 {
+	struct on_spare on = {j, c->disk};
 	struct mend_result r;
 	struct copies after;
 	bool good;
 	int error;
 
-	rehearsal_begin(c->disk, &c->copies, NULL, random);
+	rehearsal_begin(c->disk, &c->copies, NULL, shows_what_it_may, &on, random);
 	error = mend_copies(&c->copies, replaced, NOW, &r);
 	j->torn += rehearsal_end(&good);
 	if (!good)
@@ -297,13 +277,42 @@ static bool judge_decision(struct judge *j, struct state *s, const struct decisi
 	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random);
 }
 
+/* Where only one of the spares is left it is not used, or shows what it may: by a table that is not the last it would not. */
+static bool judge_left(struct judge *j, unsigned int left)
+{
+	const struct decision *d;
+	struct state s = {0};
+	struct place p;
+	bool good, more;
+
+	look_at_spares(j, 1u << left, &s);
+	decide(&s);
+	d = find_decision(&s, &more);
+	good = !d || contents_hold(j, j->spare[left], &s.candidate[left].copies, &p) ||
+	       (say_contents(&p), broken("%s was the only spare left", j->spare[left]->path));
+	forget(j, &s);
+	return good;
+}
+
+static bool judge_each_left(struct judge *j, uint64_t *random)
+{
+	bool good = true;
+
+	if (j->spares > 1 && !(random_next(random) % LEFT_EVERY))
+		for (unsigned int i = 0; i < j->spares && good; i++)
+			good = judge_left(j, i);
+	return good;
+}
+
 bool judge_state(struct judge *j, uint64_t *random)
 {
 	const struct decision *d;
 	struct state s = {0};
 	bool good, more;
 
-	look_at_spares(j, &s);
+	if (!judge_each_left(j, random))
+		return false;
+	look_at_spares(j, ~0u, &s);
 	decide(&s);
 	d = find_decision(&s, &more);
 	if (d) {

@@ -10,7 +10,8 @@
 #include "rehearsal.h"
 #include "truth.h"
 
-#define ROOM 1024 /* writes between two flushes; see WAVE_BLOCKS in mend.c */
+#define ALONE_EVERY 2 /* times that something is mended: several times as expensive */
+#define ROOM        1024 /* writes between two flushes; see WAVE_BLOCKS in mend.c */
 
 bool __wrap_block_write(int fd, uint64_t sector, const void *from);
 bool __real_block_write(int fd, uint64_t sector, const void *from);
@@ -21,6 +22,8 @@ static struct {
 	const struct disk *spare; /* NULL: nothing is mended now */
 	const struct copies *copies;
 	const uint8_t *uuid;
+	does_alone *does; /* NULL: none has to */
+	void *arg;
 	uint64_t *random;
 	int fd; /* what is stable, while there is somebody who mends */
 	uint64_t sectors; /* of it; 0: there is none yet */
@@ -55,17 +58,27 @@ static void set_stage(void)
 	}
 }
 
+static bool so_many_do_alone(unsigned int many)
+{
+	return count_alone(stage.fd, stage.sectors, &stage.copies->layout, stage.uuid, stage.does,
+			   stage.arg, many) == many;
+}
+
 void rehearsal_begin(const struct disk *spare, const struct copies *copies, const uint8_t *uuid,
-		     uint64_t *random)
+		     does_alone *does, void *arg, uint64_t *random)
 {
 	stage.spare = spare;
 	stage.copies = copies;
 	stage.uuid = uuid;
+	stage.arg = arg;
 	stage.random = random;
 	stage.states = 0;
 	stage.good = true;
 	stage.writes = 0;
 	set_stage();
+	stage.does = does;
+	if (random_next(random) % ALONE_EVERY || !so_many_do_alone(2))
+		stage.does = NULL;
 }
 
 static void put(uint64_t sector, const void *data, size_t sectors)
@@ -99,6 +112,13 @@ static bool leads_to_the_table(void)
 	return same;
 }
 
+static bool one_does_alone(void)
+{
+	return so_many_do_alone(1) ||
+	       !printf("no copy of %s would do alone if the power went while it is mended\n",
+		       stage.spare->path);
+}
+
 /* Any part of what was written since the last flush may be there. */
 static void lose_power(void)
 {
@@ -115,6 +135,8 @@ static void lose_power(void)
 	}
 	stage.states++;
 	stage.good &= leads_to_the_table();
+	if (stage.does)
+		stage.good &= one_does_alone();
 }
 
 unsigned int rehearsal_end(bool *good)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The power goes again, while a spare is mended: at each flush what would then be left is made, of
- * what came before it, and looked at. It must lead to the same table.
+ * what came before it, and looked at. It must lead to the same table, and if two copies did alone
+ * before, one at least has to at any time: that is looked at in some states.
  *
  * To be linked with --wrap=block_write and --wrap=blocks_flush.
  */
@@ -11,15 +12,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "alone.h"
 #include "copies.h"
 #include "disk.h"
 
 /*
- * @copies were read from the spare, as those of the set @uuid, or of NULL, and are to be mended. All of
- * them stay the caller's.
+ * @copies were read from the spare, as those of the set @uuid, or of NULL, and are to be mended. @does
+ * and @arg are count_alone()'s. All stay the caller's.
  */
 void rehearsal_begin(const struct disk *spare, const struct copies *copies, const uint8_t *uuid,
-		     uint64_t *random);
+		     does_alone *does, void *arg, uint64_t *random);
 
 /* True if both have the same extents. */
 bool same_table(const struct copies *a, const struct copies *b);

@@ -210,13 +210,18 @@ def repairs(scene, rounds):
 
 
 def migration(scene, _):
-    """The set moves to another spare while it is written to."""
+    """The set moves to another spare while it is written to, and while main gets worse."""
     with scene.device(finish=False) as dev:
         for sector in range(0, 4096, 64):
             dev.message(f"remap {sector} 4")
         scene.start_oracle(dev)
-        scene.vm.run(f"dmremap migrate home {scene.spares[1].dev} --force", timeout=240)
-        scene.until(300, lambda: None)
+        weather = Storm(dev, scene.main, scene.spare, scene.seed, reads=False)
+        job = scene.vm.spawn(f"dmremap migrate home {scene.spares[1].dev} --force")
+        while job.status is None:
+            weather.change_main()
+            time.sleep(0.05)
+        assert job.wait().status == 0, job.stderr
+        scene.until(300, weather.change_main)
 
 
 def stops(scene, rounds):
