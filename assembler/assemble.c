@@ -18,6 +18,7 @@ static const char usage[] =
 	"  --dry-run        decide, but change and activate nothing\n"
 	"  --read-only      activate read-only, write nothing anywhere\n"
 	"  --threshold N    least confidence (0-100) for sets that nobody named\n"
+	"  --no-clones      leave alone what may be a clone of a member: its own disk may come\n"
 	"  --no-repair      leave damaged copies as they are\n"
 	"  --json           print one JSON object\n";
 
@@ -26,6 +27,7 @@ static const struct option options[] = {
 	{"dry-run", no_argument, NULL, 'n'},
 	{"read-only", no_argument, NULL, 'r'},
 	{"threshold", required_argument, NULL, 't'},
+	{"no-clones", no_argument, NULL, 'C'},
 	{"no-repair", no_argument, NULL, 'R'},
 	{"json", no_argument, NULL, 'j'},
 	COMMON_LONG_OPTIONS,
@@ -123,6 +125,9 @@ static int parse_options(struct request *r, int argc, char **argv)
 				return usage_error(argv, "'%s' is not a threshold (0-100)",
 						   printable(optarg));
 			r->policy.threshold = n;
+			break;
+		case 'C':
+			r->policy.no_clones = true;
 			break;
 		case 'R':
 			r->policy.repair = false;

@@ -317,6 +317,19 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	return false;
 }
 
+/* True if a member, which its hardware does not vouch for, is to wait for a better one, and so does the set. */
+static bool wait_for_own(const struct match_input *in, struct decision *d, const struct evidence *e,
+			 const struct tags *tags, const struct device *device, const char *member)
+{
+	if (!in->policy->no_clones || !evidence_cloned(e) || (tags && tags_tell_clones(tags)))
+		return false;
+	decide(d, DECIDE_MISSING,
+	       "its %s is not there, but %s, which may be a clone of it; name that one's serial or "
+	       "wwid in " POLICY_CONFIG " if it is in its place",
+	       member, printable(device->path));
+	return true;
+}
+
 static void decide_on_active(const struct match_input *in, struct decision *d,
 			     const struct active_set *active)
 {
@@ -358,6 +371,9 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 		return;
 	compare_spare(d->spare, &spare);
 	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);
+	if (wait_for_own(in, d, &spare, set ? &set->spare : NULL, d->spare->device, "spare") ||
+	    wait_for_own(in, d, &d->evidence, set ? &set->main : NULL, d->main, "main"))
+		return;
 	if (*d->main->in_use)
 		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),
 		       printable(d->main->in_use));

@@ -39,6 +39,7 @@ struct policy {
 	bool dry_run;
 	bool use_config;
 	bool allow_raw;
+	bool no_clones; /* a member on other hardware than was recorded waits for its own to come */
 	bool debug;
 	unsigned int timeout; /* seconds to wait for a missing member */
 	unsigned int scrub_interval; /* seconds, 0 = off */

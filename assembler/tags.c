@@ -88,6 +88,15 @@ static bool tag_matches(const struct tag *tag, const struct device *d)
 	return false;
 }
 
+bool tags_tell_clones(const struct tags *tags)
+{
+	for (unsigned int i = 0; i < tags->count; i++) {
+		if (tags->tag[i].kind == TAG_WWID || tags->tag[i].kind == TAG_SERIAL)
+			return true;
+	}
+	return false;
+}
+
 bool tags_match(const struct tags *tags, const struct device *d)
 {
 	bool exact = false;

@@ -41,6 +41,9 @@ bool tags_parse(struct tags *tags, char *text);
  */
 bool tags_match(const struct tags *tags, const struct device *d);
 
+/* True if they say by its hardware which disk is meant. */
+bool tags_tell_clones(const struct tags *tags);
+
 /* True if there are any, and they hold for a device from its first event on, when there are no links yet that a path could be. */
 bool tags_hold_at_once(const struct tags *tags);
 

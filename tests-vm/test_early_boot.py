@@ -153,6 +153,26 @@ def test_a_clone_of_the_root_disk_is_left_alone(adopted):
         assert filecmp.cmp(clone.path, before.path, shallow=False)
 
 
+@pytest.mark.parametrize("what", [pytest.param("main", marks=pytest.mark.thorough), "spare"])
+def test_a_clone_that_came_first_waits(adopted, what):
+    """For the set's own disk to come, also if the config lets either be it. If none does, the clone is in its place."""
+    own = {"main": adopted.disk, "spare": adopted.spare}[what]
+    config = adopted.config.replace(" spare=serial:SPARE", "")
+    with Disk.copy_of(own.path, bus=own.bus, serial="CLONE") as clone:
+        there = [clone if disk is own else disk for disk in (adopted.disk, adopted.spare)]
+        with adopted.machine(disks=there, config=config) as vm:
+            vm.start()
+            vm.console.expect(f"root: missing: its {what} is not there, but /dev/[a-z0-9]+, which may be a clone", 120)
+            vm.plug(own)
+            vm.guest.wait_up(240)
+            assert_root_is_the_set(vm)
+            assert active(vm)["root"][what].startswith(own.dev)
+        with adopted.machine("rd.dmremap.timeout=3", disks=there, config=config) as vm:
+            vm.boot()
+            assert_root_is_the_set(vm)
+            assert active(vm)["root"][what].startswith(clone.dev)
+
+
 def test_it_may_be_allowed_to_go_on_from_the_bare_main(adopted):
     """When its time is up, and not before."""
     with adopted.machine("rd.dmremap.timeout=3 rd.dmremap.allow_raw=1", disks=[adopted.disk]) as vm:

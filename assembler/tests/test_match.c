@@ -40,6 +40,7 @@ struct situation {
 	const char *wanted; /* by the user, by name or as "A" */
 	const char *active; /* "SET MAIN SPARE" */
 	unsigned int threshold;
+	bool no_clones;
 	/* whether the hardware vouches for the first one decided on */
 	enum sure {
 		EITHER_WAY,
@@ -113,6 +114,15 @@ static const struct situation clones_and_neighbours[] = {
 	 .because = "confidence of 30 only"},
 	{"main cloned, only the clone there, and named", .was = "wwid=w fsuuid=f",
 	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A", .decided = "A: activate sda"},
+	{"main cloned, only the clone there, named, but its own may come", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A", .no_clones = true,
+	 .decided = "A: missing", .because = "its main is not there, but /dev/sda, which may be a clone"},
+	{"main cloned, and it is what the config names", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A main=wwid:x", .no_clones = true,
+	 .decided = "A: activate sda"},
+	{"main cloned, and its own has come", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=x fsuuid=f\nsdb wwid=w fsuuid=f\n" SPARE, .config = "set A", .no_clones = true,
+	 .decided = "A: activate sdb"},
 	{"main cloned with its partitions", .was = "part=1 wwid=w partuuid=p ptuuid=t",
 	 .now = "sda1 part=1 wwid=x partuuid=p ptuuid=t\n" SPARE, .decided = "A: missing",
 	 .because = "below the threshold"},
@@ -148,6 +158,12 @@ static const struct situation clones_and_neighbours[] = {
 	 .decided = "A: conflict sda", .because = "/dev/sdy may be a copy of its spare"},
 	{"spare cloned, only the clone there, and named", .now = "sda wwid=w\n"
 	 "sdy spare=A was=s1 serial=s2\n", .config = "set A", .decided = "A: activate sda"},
+	{"spare cloned, only the clone there, named, but its own may come", .now = "sda wwid=w\n"
+	 "sdy spare=A was=s1 serial=s2\n", .config = "set A main=wwid:w", .no_clones = true,
+	 .decided = "A: missing", .because = "its spare is not there, but /dev/sdy, which may be a clone"},
+	{"spare cloned, and it is what the config names", .now = "sda wwid=w\n"
+	 "sdy spare=A was=s1 serial=s2\n", .config = "set A spare=serial:s2", .no_clones = true,
+	 .decided = "A: activate sda"},
 	{"spare cloned, nothing tells the two apart", .now = "sda wwid=w\nsdx spare=A serial=\n"
 	 "sdy spare=A serial=\n", .decided = "A: conflict sda; A: conflict sda",
 	 .because = "both /dev/sdx and /dev/sdy claim to be its spare"},
@@ -529,6 +545,7 @@ static void build(struct machine *m, const struct situation *row)
 	policy_command_line(&m->policy, text);
 	if (row->threshold)
 		m->policy.threshold = row->threshold;
+	m->policy.no_clones = row->no_clones;
 	snprintf(text, sizeof(text), "%s", row->now);
 	while ((line = strsep(&rest, "\n")) && *line)
 		add_device(m, row, line);

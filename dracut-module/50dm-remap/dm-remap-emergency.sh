@@ -6,7 +6,7 @@
 command -v _dmremap_enabled > /dev/null || . /lib/dm-remap-lib.sh
 _dmremap_enabled || return 0
 # Not only what is decided: the kernel may have refused it.
-_dmremap_new=$(dmremap assemble --all 2>&1 < /dev/null)
+_dmremap_new=$(dmremap assemble --all --no-clones 2>&1 < /dev/null)
 _dmremap_status=$?
 _dmremap_why=
 if [ $((_dmremap_status & 4)) -ne 0 ] || [ "$_dmremap_status" -ge 16 ] || ! _dmremap_resolve_root > /dev/null 2>&1; then
