@@ -164,9 +164,3 @@ def seed():
     seed = int(os.environ.get("DMREMAP_SEED", random.randrange(1 << 32)))
     print(f"DMREMAP_SEED={seed}")
     return seed
-
-
-@pytest.fixture
-def reboots(request):
-    """How often a machine is rebooted that is to be rebooted again and again."""
-    return 50 if request.config.option.all else 5

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A part of the campaigns that boot systems, and of the one that lets a set run, see docs/testing.md."""
+
+from harness.early import System
+from harness.restarts import Waiting
+from harness.soak import soak
+from harness.torture import Life
+
+BOOTS, RESTARTS, MINUTES = 5, 5, 0.4
+
+
+def test_nothing_is_lost_however_often_it_boots(seed, tmp_path):
+    """Whatever happens to the disks meanwhile."""
+    life = Life.begin(tmp_path / "life", System("trixie", "initramfs-tools"), seed)
+    for _ in range(BOOTS):
+        life.boot()
+    print(life.done)
+
+
+def test_what_an_initramfs_finds_is_told_apart(seed):
+    with Waiting(System("bookworm", "dracut"), seed) as waiting:
+        for number in range(RESTARTS):
+            print(waiting.restart(number))
+
+
+def test_all_at_once(fast_lane, seed):
+    print(soak(fast_lane, seed, MINUTES))
