@@ -45,7 +45,7 @@ def main():
     found = {}
     with Pool(args.jobs) as pool:
         for result in pool.imap_unordered(look_for, [(mutant, args.seed) for mutant in chosen]):
-            print(f"{result['seen_by'] or 'NOT SEEN':24} {result['seconds']:4} s  {result['name']}", flush=True)
+            print(f"{result['seconds']:4} s  {result['name']}: {result['seen_by'] or 'NOT SEEN'}", flush=True)
             found[result["name"]] = result
     RESULTS.write_text(json.dumps([found[mutant.name] for mutant in chosen], indent=1))
     unseen = sum(result["seen_by"] is None for result in found.values())

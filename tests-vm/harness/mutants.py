@@ -85,8 +85,8 @@ def seen_by(mutant, tree, folder, seed):
             recorded.judge(seed, states=20, flush_states=50, folder=programs)
         except PromiseBroken:
             return name
-        except (AssertionError, GuestError):
-            return f"{name}, in the guest"
+        except (AssertionError, GuestError) as error:
+            return f"{name}, in the guest: {str(error).splitlines()[0]}"
     return None
 
 

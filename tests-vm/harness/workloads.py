@@ -101,6 +101,17 @@ class Scene:
         self.oracle = Oracle(self.seed, length, least, jobs=jobs, journal=self.journal.dev, **options)
         self.oracle.start(self.vm, dev.dev)
 
+    def sectors_become_bad(self, count, length=None):
+        """A step in which so many more of main cannot be written, until all of it, or of a length of it, is bad."""
+        sectors = list(range((length or self.main.size) // SECTOR))
+        self.random.shuffle(sectors)
+        left = iter(sectors)
+
+        def step():
+            for sector in islice(left, count):
+                self.main.bad_sectors(sector, kind="io")
+        return step
+
     def until(self, operations, step):
         """Does a step again and again until the disks have received so many operations more."""
         goal = self.vm.server.operations + operations
@@ -160,26 +171,14 @@ def groups(scene, operations):
     """Many writers meet bad sectors at once: commits are of many remaps each."""
     with scene.device(finish=False) as dev:
         scene.start_oracle(dev, jobs=16)
-        sectors = iter(scene.random.sample(range(0, scene.main.size // SECTOR), 3000))
-
-        def step():
-            for sector in islice(sectors, 40):
-                scene.main.bad_sectors(sector, kind="io")
-
-        scene.until(operations, step)
+        scene.until(operations, scene.sectors_become_bad(40))
 
 
 def overlaps(scene, operations):
     """Sectors become bad one by one where several writers write at once: what one has moved, others write to."""
     with scene.device(finish=False) as dev:
         scene.start_oracle(dev, jobs=8, length=CROWDED, overlaps=True)
-        sectors = iter(scene.random.sample(range(CROWDED // SECTOR), CROWDED // SECTOR))
-
-        def step():
-            for sector in islice(sectors, 1):
-                scene.main.bad_sectors(sector, kind="io")
-
-        scene.until(operations, step)
+        scene.until(operations, scene.sectors_become_bad(1, CROWDED))
 
 
 def damage(scene, copies):
@@ -210,18 +209,19 @@ def repairs(scene, rounds):
 
 
 def migration(scene, _):
-    """The set moves to another spare while it is written to, and while main gets worse."""
+    """The set moves to another spare, back, and again, while it is written to and main gets worse."""
     with scene.device(finish=False) as dev:
         for sector in range(0, 4096, 64):
             dev.message(f"remap {sector} 4")
         scene.start_oracle(dev)
-        weather = Storm(dev, scene.main, scene.spare, scene.seed, reads=False)
-        job = scene.vm.spawn(f"dmremap migrate home {scene.spares[1].dev} --force")
-        while job.status is None:
-            weather.change_main()
-            time.sleep(0.05)
-        assert job.wait().status == 0, job.stderr
-        scene.until(300, weather.change_main)
+        worsen = scene.sectors_become_bad(4)
+        for spare in (scene.spares[1], scene.spares[0], scene.spares[1]):
+            job = scene.vm.spawn(f"dmremap migrate home {spare.dev} --force")
+            while job.status is None:
+                worsen()
+                time.sleep(0.05)
+            assert job.wait().status == 0, job.stderr
+        scene.until(300, worsen)
 
 
 def stops(scene, rounds):
