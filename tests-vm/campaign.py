@@ -28,7 +28,7 @@ from harness.debug_kernel import KernelReport, debug_tree
 from harness.errors import GuestError
 from harness.kernels import lane
 from harness.programs import PROGRAMS
-from harness.restarts import Waiting
+from harness.restarts import Bare, Waiting
 from harness.soak import soak
 from harness.torture import Life
 from harness.workloads import WORKLOADS, record
@@ -37,7 +37,7 @@ CORRUPTIONS = 50000  # of a run, besides all bits of two blocks
 STATES = 20  # after each operation; before and after each flush:
 FLUSH_STATES = 50
 TIMES = 3  # as long as in `make check`
-RESTARTS = 100
+RESTARTS, RESTARTS_OF_A_KERNEL = 50, 500
 # Of a run: as many of each as take about as long
 INPUTS = {"badlist": 40_000_000, "format": 12_000_000, "policy": 18_000_000, "spare": 3_000_000, "sysfs": 25_000_000}
 MINUTES = 20
@@ -75,15 +75,17 @@ def torture(name, seed):
 
 
 def restarts(name, seed):
-    """Of a number of them, one after the other."""
-    done = Counter()
-    with Waiting(SYSTEMS[name], seed) as waiting:
-        for number in range(RESTARTS):
+    """Of a system where it waits for its root, or of a kernel with little else."""
+    suite, *bare = name.split()
+    saved = Bare(lane(debian(), suite), seed) if bare else Waiting(SYSTEMS[name], seed)
+    count, done = RESTARTS_OF_A_KERNEL if bare else RESTARTS, Counter()
+    with saved:
+        for number in range(count):
             try:
-                done.update(waiting.restart(number))
+                done.update(saved.restart(number))
             except (AssertionError, GuestError) as error:
                 raise PromiseBroken(f"{name}, seed {seed}, restart {number}\n{error}") from error
-    return {"restarts": RESTARTS, "what there was": done}
+    return {"restarts": count, "what there was": done}
 
 
 def fuzz(name, seed):
@@ -126,7 +128,8 @@ def _soak_on(kernel, seed):
 CAMPAIGNS = {"crash-states": (crash_states, list(WORKLOADS), "states"),
              "corruptions": (corruptions, ["catalogue"], "corruptions"),
              "torture": (torture, list(SYSTEMS), "boots"),
-             "restarts": (restarts, list(SYSTEMS), "restarts"),
+             "restarts": (restarts, [name for system in early.SYSTEMS for name in (f"{system.suite} kernel", str(system))],
+                          "restarts"),
              "fuzz": (fuzz, list(INPUTS), "inputs"),
              "soak": (soak_on, ["stock", "debug"], "minutes")}
 

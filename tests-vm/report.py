@@ -17,7 +17,7 @@ def table():
         revisions = dict.fromkeys(run["revision"] for run in runs)
         total = results.totals(runs)
         yield f"{total[unit]:>13,} {unit} in {len(runs)} runs of {which}; versions: {' '.join(revisions) or 'none'}"
-        for name in names:
+        for name in dict.fromkeys(names):
             done = results.totals(run for run in runs if run["name"] == name)
             yield f"{done[unit]:>21,} {name}"
         for what, count in sorted(total.items()):
@@ -26,14 +26,15 @@ def table():
 
 
 def plot():
-    """Of each campaign how much of each name; the largest counts are ten thousand times the smallest."""
-    figure, axes = plt.subplots(len(CAMPAIGNS), figsize=(9, 2 + 0.25 * sum(len(names) for _, names, _ in CAMPAIGNS.values())),
-                                layout="constrained", height_ratios=[len(names) + 1 for _, names, _ in CAMPAIGNS.values()])
+    """Of each campaign how much of each name."""
+    bars = [len(set(names)) for _, names, _ in CAMPAIGNS.values()]
+    figure, axes = plt.subplots(len(CAMPAIGNS), figsize=(9, 3 + 0.25 * sum(bars)), layout="constrained",
+                                height_ratios=[count + 1 for count in bars])
     for axis, (which, (_, names, unit)) in zip(axes, CAMPAIGNS.items()):
-        runs = results.runs(which)
+        runs, names = results.runs(which), list(dict.fromkeys(names))
         counts = [results.totals(run for run in runs if run["name"] == name)[unit] for name in names]
-        bars = axis.barh(names, counts, color="#4a7ebb")
-        axis.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
+        drawn = axis.barh(names, counts, color="#4a7ebb")
+        axis.bar_label(drawn, [f"{count:,}" for count in counts], padding=3)
         axis.set_title(f"{which}: {sum(counts):,} {unit}, none of which broke a promise", loc="left")
         axis.margins(x=0.15)
         axis.invert_yaxis()

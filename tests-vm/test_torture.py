@@ -2,7 +2,7 @@
 """A part of the campaigns that boot systems, and of the one that lets a set run, see docs/testing.md."""
 
 from harness.early import System
-from harness.restarts import Waiting
+from harness.restarts import Bare, Waiting
 from harness.soak import soak
 from harness.torture import Life
 
@@ -18,9 +18,15 @@ def test_nothing_is_lost_however_often_it_boots(seed, tmp_path):
 
 
 def test_what_an_initramfs_finds_is_told_apart(seed):
-    with Waiting(System("bookworm", "dracut"), seed) as waiting:
+    with Waiting(System("bookworm", "dracut"), seed) as saved:
         for number in range(RESTARTS):
-            print(waiting.restart(number))
+            print(saved.restart(number))
+
+
+def test_what_is_damaged_is_mended_or_refused(fast_lane, seed):
+    with Bare(fast_lane, seed) as saved:
+        for number in range(5 * RESTARTS):
+            print(saved.restart(number))
 
 
 def test_all_at_once(fast_lane, seed):

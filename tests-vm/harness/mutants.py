@@ -118,7 +118,7 @@ MUTANTS = (
            "	r = 0;\n	while ((bio = bio_list_pop(&done))) {"),
     Mutant("published before it is committed", "kernel/batch.c",
            "	int r = b->moved ? commit(b) : 0;\n",
-           "	int r;\n\n	dmr_update_publish(&b->update);\n	schedule_timeout_uninterruptible(HZ / 50);\n"
+           "	int r;\n\n	dmr_update_publish(&b->update);\n	schedule_timeout_uninterruptible(HZ / 10);\n"
            "	r = b->moved ? commit(b) : 0;\n", ("overlaps",)),
     Mutant("what a block replaces is not told", "kernel/store_commit.c",
            "		h->previous = h->generation;\n", ""),

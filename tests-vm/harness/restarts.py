@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """
-An initramfs that is started again and again from where it waits for the disks of its root.
+Machines that are started again and again from where they were saved.
 
-The machine is saved there once. Each restart then finds other disks: spares damaged in another way,
-clones, those of another set, in any order. What has to come of it is known from what was damaged.
+Each restart then finds other disks: spares damaged in another way, clones, those of another set, in any
+order. What has to come of it is known from what was damaged.
 """
 
 import hashlib
@@ -11,43 +11,148 @@ import time
 from contextlib import ExitStack
 from random import Random
 
-from .adopted import CONFIG, SPARE, Adopted
-from .assembler import dmremap, examine
+from .adopted import CONFIG, MAIN, SPARE, Adopted
+from .assembler import dmremap, examine, main_sectors
 from .copies import Copies
-from .disk import Disk
+from .disk import SECTOR, Disk
 from .hotplug import active
 from .machine import Machine
+from .remap import Remap
 from .root import ROOT_UUID, sectors_of
 
 FILES = 8
 TIMEOUT = 10  # of dm-remap for its members, in seconds
 
 
-class Waiting:
-    """`with Waiting(system, seed) as waiting: waiting.restart(number)`: raises for a promise that is broken."""
+class Saved:
+    """`with Waiting(system, seed) as saved: saved.restart(number)`: raises for a promise that is broken."""
 
-    def __init__(self, system, seed):
-        self.system, self.seed = system, seed
+    def __init__(self, seed):
+        self.seed = seed
         self._stack = ExitStack()
 
     def __enter__(self):
         with ExitStack() as stack:
-            adopted = stack.enter_context(Adopted(self.system))
-            self.main, self.spare = adopted.disk, adopted.spare
-            self.sums = self._populate(adopted, Random(self.seed))
+            self._prepare(stack)
             self.state = self.main.path.with_suffix(".state")
             stack.callback(self.state.unlink, missing_ok=True)
-            boot = self.system.boot(self.system.image({CONFIG: adopted.config}), f"UUID={ROOT_UUID}")
-            self.boot = boot._replace(append=boot.append.replace(" rw ", " ro "))
             with self._machine() as vm:
                 vm.start()
-                vm.console.expect("root: missing: ", 120)
+                self._wait(vm)
                 vm.save(self.state)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error):
         return self._stack.__exit__(*error)
+
+    def restart(self, number):
+        """Returns what was tried."""
+        random = Random(f"{self.seed}/{number}")
+        with ExitStack() as stack:
+            spare = stack.enter_context(Disk.copy_of(self.spare.path, **SPARE))
+            lost = damage(spare, random)
+            others = [stack.enter_context(disk) for disk in self._others(random)]
+            before = {disk: _digest(disk) for disk in (*others, *([spare] if lost else []))}
+            disks = [self.main, spare, *others]
+            random.shuffle(disks)
+            with self._machine(state=self.state) as vm:
+                vm.start()
+                for disk in disks:
+                    vm.plug(disk)
+                    time.sleep(random.choice((0, 0, random.random() * self.PAUSE)))
+                if lost:
+                    self._refused(vm, disks)
+                else:
+                    self._used(vm, spare, disks)
+            assert lost or examine(spare.path)["valid_copies"] == 5
+            for disk, digest in before.items():
+                assert _digest(disk) == digest, f"{disk.serial} was written to"
+        return ["a block lost" if lost else "damaged and mended", *(disk.serial for disk in others)]
+
+    def _others(self, random):
+        if random.random() < 0.2:
+            yield Disk.copy_of(self.spare.path, serial="SPARE-CLONE")
+        if random.random() < 0.2:
+            yield Disk.copy_of(self.main.path, bus="virtio", serial="MAIN-CLONE")
+        if random.random() < 0.2:
+            other = Disk("16M", serial="OTHER-SPARE")
+            with Disk("64M", serial="OTHER") as main:
+                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
+            yield other
+
+
+class Bare(Saved):
+    """A kernel with nothing but dm-remap; no udev, and the set is asked for by its UUID."""
+
+    PAUSE = 0.1
+
+    def __init__(self, lane, seed):
+        super().__init__(seed)
+        self.boot = lane
+
+    def _machine(self, **options):
+        return Machine(self.boot, [], append="loglevel=3", memory=256, cpus=1, **options)
+
+    def _prepare(self, stack):
+        """A main that holds something else wherever it was moved from."""
+        random = Random(self.seed)
+        self.main = stack.enter_context(Disk("2M", **MAIN))
+        self.spare = stack.enter_context(Disk("4M", **SPARE))
+        with Machine(self.boot, [self.main, self.spare], append="loglevel=3") as vm:
+            vm.boot()
+            self.uuid = vm.run(f"dmremap create root --main {self.main.dev} --spare {self.spare.dev}").strip()
+            with Remap(vm, self.main, self.spare, options=f"--uuid DMREMAP-{self.uuid}") as dev:
+                for _ in range(20):
+                    dev.message(f"remap {random.randrange(4000)} {random.randrange(1, 9)}")
+                vm.run(f"dd if=/dev/urandom of={dev.dev} bs=64k count=32 oflag=direct; modprobe dm-remap")
+                self.sum = vm.run(f"sha256sum < {dev.dev}")
+        for sector in random.sample(sorted(main_sectors(examine(self.spare.path))), 5):
+            assert self.main.read_at(sector * SECTOR, SECTOR) == bytes(SECTOR)
+
+    def _wait(self, vm):
+        vm.guest.wait_up(240)
+        vm.run("modprobe dm-remap")
+
+    def _used(self, vm, spare, disks):
+        self._wait_for(vm, disks)
+        done = vm.run(f"dmremap assemble {self.uuid}", check=False)
+        assert done.status in (0, 1), done
+        (found,) = active(vm).values()
+        assert (found["main"], found["spare"]) == (self.main.dev, spare.dev)
+        assert vm.run("sha256sum < /dev/mapper/root") == self.sum
+        vm.run("dmremap stop root")
+
+    def _refused(self, vm, disks):
+        self._wait_for(vm, disks)
+        assert vm.run(f"dmremap assemble {self.uuid}", check=False).status == 4
+        assert active(vm) == {}
+
+    @staticmethod
+    def _wait_for(vm, disks):
+        for disk in disks:
+            vm.device_of(disk)
+
+
+class Waiting(Saved):
+    """A Debian system whose initramfs waits for the disks of its root."""
+
+    PAUSE = 1
+
+    def __init__(self, system, seed):
+        super().__init__(seed)
+        self.system = system
+
+    def _prepare(self, stack):
+        adopted = stack.enter_context(Adopted(self.system))
+        self.main, self.spare = adopted.disk, adopted.spare
+        self.sums = self._populate(adopted, Random(self.seed))
+        boot = self.system.boot(self.system.image({CONFIG: adopted.config}), f"UUID={ROOT_UUID}")
+        self.boot = boot._replace(append=boot.append.replace(" rw ", " ro "))
+
+    @staticmethod
+    def _wait(vm):
+        vm.console.expect("root: missing: ", 120)
 
     def _machine(self, **options):
         """Its root is mounted read-only, so that the main can be the same for all."""
@@ -69,49 +174,14 @@ class Waiting:
         self.main.heal()
         return sums
 
-    def restart(self, number):
-        """Returns what was tried."""
-        random = Random(f"{self.seed}/{number}")
-        with ExitStack() as stack:
-            spare = stack.enter_context(Disk.copy_of(self.spare.path, **SPARE))
-            lost = damage(spare, random)
-            others = [stack.enter_context(disk) for disk in self._others(random)]
-            before = {disk: _digest(disk) for disk in (*others, *([spare] if lost else []))}
-            disks = [self.main, spare, *others]
-            random.shuffle(disks)
-            with self._machine(state=self.state) as vm:
-                vm.start()
-                for disk in disks:
-                    vm.plug(disk)
-                    time.sleep(random.choice((0, 0, random.random())))
-                if lost:
-                    self._refused(vm)
-                else:
-                    self._booted(vm, spare)
-            assert lost or examine(spare.path)["valid_copies"] == 5
-            for disk, digest in before.items():
-                assert _digest(disk) == digest, f"{disk.serial} was written to"
-        return ["a block lost" if lost else "damaged and mended", *(disk.serial for disk in others)]
-
-    def _others(self, random):
-        if random.random() < 0.2:
-            yield Disk.copy_of(self.spare.path, serial="SPARE-CLONE")
-        if random.random() < 0.2:
-            yield Disk.copy_of(self.main.path, bus="virtio", serial="MAIN-CLONE")
-        if random.random() < 0.2:
-            other = Disk("16M", serial="OTHER-SPARE")
-            with Disk("64M", serial="OTHER") as main:
-                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
-            yield other
-
-    def _booted(self, vm, spare):
+    def _used(self, vm, spare, _):
         vm.guest.wait_up(240)
         assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
         (found,) = active(vm).values()
         assert (found["main"], found["spare"]) == (f"{self.main.dev}1", spare.dev)
         vm.run("sha256sum --check --strict --quiet", stdin=self.sums.encode())
 
-    def _refused(self, vm):
+    def _refused(self, vm, _):
         """For good, and nothing is mounted instead."""
         vm.console.expect("root: damaged: ", 120)
         vm.console.expect("dmremap assemble --all ", 120)
