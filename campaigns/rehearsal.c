@@ -114,9 +114,11 @@ static bool leads_to_the_table(void)
 
 static bool one_does_alone(void)
 {
-	return so_many_do_alone(1) ||
-	       !printf("no copy of %s would do alone if the power went while it is mended\n",
-		       stage.spare->path);
+	if (so_many_do_alone(1))
+		return true;
+	printf("no copy of %s would do alone if the power went while it is mended\n",
+	       stage.spare->path);
+	return false;
 }
 
 /* Any part of what was written since the last flush may be there. */

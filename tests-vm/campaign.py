@@ -37,6 +37,7 @@ CORRUPTIONS = 50000  # of a run, besides all bits of two blocks
 STATES = 20  # after each operation; before and after each flush:
 FLUSH_STATES = 50
 TIMES = 3  # as long as in `make check`
+BOOTS = 25  # of a life
 RESTARTS, RESTARTS_OF_A_KERNEL = 50, 500
 # Of a run: as many of each as take about as long
 INPUTS = {"badlist": 40_000_000, "format": 12_000_000, "policy": 18_000_000, "spare": 3_000_000, "sysfs": 25_000_000}
@@ -63,12 +64,12 @@ def corruptions(_, seed):
 def torture(name, seed):
     """A life of a system; one that was not lived to its end goes on, with its own seed."""
     folder = paths.BUILD / "campaigns/lives" / name
-    life = Life(folder, SYSTEMS[name]) if (folder / "state").exists() else Life.begin(folder, SYSTEMS[name], seed)
-    while not life.over:
+    life = Life(folder, SYSTEMS[name], seed)
+    while life.boots < BOOTS:
         try:
             life.boot()
         except (AssertionError, GuestError) as error:
-            raise PromiseBroken(f"{name}, seed {life.state['seed']}, boot {life.state['boots']}, which `make torture`"
+            raise PromiseBroken(f"{name}, seed {life.state['seed']}, boot {life.boots}, which `make torture`"
                                 f" does again: its disks are in {folder}\n{error}") from error
     shutil.rmtree(folder)
     return life.done

@@ -2,6 +2,7 @@
 """A part of the campaigns that boot systems, and of the one that lets a set run, see docs/testing.md."""
 
 from harness.early import System
+from harness.paths import scratch
 from harness.restarts import Bare, Waiting
 from harness.soak import soak
 from harness.torture import Life
@@ -9,9 +10,9 @@ from harness.torture import Life
 BOOTS, RESTARTS, MINUTES = 4, 4, 0.3
 
 
-def test_nothing_is_lost_however_often_it_boots(seed, tmp_path):
+def test_nothing_is_lost_however_often_it_boots(seed):
     """Whatever happens to the disks meanwhile."""
-    life = Life.begin(tmp_path / "life", System("trixie", "initramfs-tools"), seed)
+    life = Life(scratch() / "life", System("trixie", "initramfs-tools"), seed)
     for _ in range(BOOTS):
         life.boot()
     print(life.done)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A disk of a guest: an image file, how it is attached, and what is wrong with it."""
 
+import hashlib
 import itertools
 import os
 import re
@@ -99,6 +100,11 @@ class Disk:
     def flip(self, offset, length=1, mask=0xFF):
         """Inverts bits."""
         self.write_at(offset, bytes(byte ^ mask for byte in self.read_at(offset, length)))
+
+    def digest(self):
+        """Of all that is on it."""
+        with open(self.path, "rb") as image:
+            return hashlib.file_digest(image, "sha256").hexdigest()
 
     def snapshot(self):
         """A copy of the image, to restore it or ranges of it later."""

@@ -6,7 +6,6 @@ Each restart then finds other disks: spares damaged in another way, clones, thos
 order. What has to come of it is known from what was damaged.
 """
 
-import hashlib
 import time
 from contextlib import ExitStack
 from random import Random
@@ -53,7 +52,7 @@ class Saved:
             spare = stack.enter_context(Disk.copy_of(self.spare.path, **SPARE))
             lost = damage(spare, random)
             others = [stack.enter_context(disk) for disk in self._others(random)]
-            before = {disk: _digest(disk) for disk in (*others, *([spare] if lost else []))}
+            before = {disk: disk.digest() for disk in (*others, *([spare] if lost else []))}
             disks = [self.main, spare, *others]
             random.shuffle(disks)
             with self._machine(state=self.state) as vm:
@@ -67,7 +66,7 @@ class Saved:
                     self._used(vm, spare, disks)
             assert lost or examine(spare.path)["valid_copies"] == 5
             for disk, digest in before.items():
-                assert _digest(disk) == digest, f"{disk.serial} was written to"
+                assert disk.digest() == digest, f"{disk.serial} was written to"
         return ["a block lost" if lost else "damaged and mended", *(disk.serial for disk in others)]
 
     def _others(self, random):
@@ -198,8 +197,3 @@ def damage(spare, random):
         for number in random.sample(range(len(copies)), count):
             copies[number].corrupt(random.choice(("zero", "random", "flip")), random.random(), block)
     return lost is not None
-
-
-def _digest(disk):
-    with open(disk.path, "rb") as image:
-        return hashlib.file_digest(image, "sha256").hexdigest()

@@ -8,7 +8,6 @@ with the boot that did not end.
 """
 
 import copy
-import hashlib
 import json
 import shutil
 import time
@@ -25,7 +24,6 @@ from .hotplug import active
 from .machine import Machine
 from .root import ROOT_START, ROOT_UUID, sectors_of
 
-BOOTS = 25  # of a life
 POOL, POOL_SIZE = "/srv/pool", "2M"  # what is written over again and again
 BAD_AT_MOST = {"data": 100, "replacements": 40, "metadata": 2}  # places: the oldest become good again
 KINDS = ("io", "medium")
@@ -33,46 +31,62 @@ DISKS = ("main", "spare", "mark")
 
 
 class Life:
-    """One of a system. `done` are the boots that went well, and what happened in how many of them."""
+    """
+    One of a system, kept in a folder: a new one, or that which is there. `boots` are those that went well,
+    `done` says what happened in how many of them.
+    """
 
-    def __init__(self, folder, system):
+    def __init__(self, folder, system, seed):
         self.folder, self.system = folder, system
-        self.state = json.loads((folder / "state").read_text())
+        if (folder / "state").exists():
+            self.state = json.loads((folder / "state").read_text())
+        else:
+            self._begin(seed)
 
-    @classmethod
-    def begin(cls, folder, system, seed):
+    def _begin(self, seed):
+        folder = self.folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        with Adopted(system) as adopted:
-            copy_sparse(adopted.disk.path, folder / "main")
-            copy_sparse(adopted.spare.path, folder / "spare")
-            (folder / "mark").write_bytes(bytes(1 << 16))
-            state = {"seed": seed, "config": adopted.config, "boots": 0, "sums": "",
-                     "bad": {where: [] for where in BAD_AT_MOST}, "writer": None, "done": {}}
-        (folder / "state").write_text(json.dumps(state))
-        return cls(folder, system)
+        with Adopted(self.system) as adopted:
+            (folder / "0").mkdir()
+            copy_sparse(adopted.disk.path, folder / "0/main")
+            copy_sparse(adopted.spare.path, folder / "0/spare")
+            (folder / "0/mark").write_bytes(bytes(1 << 16))
+            self.state = {"seed": seed, "config": adopted.config, "boots": 0, "sums": "",
+                          "bad": {where: [] for where in BAD_AT_MOST}, "writer": None, "done": {}}
+        self._keep()
 
     @property
-    def over(self):
-        return self.state["boots"] >= BOOTS
+    def boots(self):
+        return self.state["boots"]
 
     @property
     def done(self):
-        return {"boots": self.state["boots"], "what happened": self.state["done"]}
+        return {"boots": self.boots, "what happened": self.state["done"]}
 
     def boot(self):
         """One more. Raises for a promise that is broken; then it is as if it had not been."""
         with ExitStack() as stack:
-            disks = [stack.enter_context(Disk.copy_of(self.folder / name, **options))
+            before, after = (self.folder / str(self.boots + more) for more in (0, 1))
+            disks = [stack.enter_context(Disk.copy_of(before / name, **options))
                      for name, options in zip(DISKS, (MAIN, SPARE, {"serial": "MARK", "write_through": True}))]
             boot = Boot(self.system, copy.deepcopy(self.state), *disks, stack)
             boot.play()
             boot.state["done"] = Counter(boot.state["done"]) + Counter(boot.happened)
             boot.state["boots"] += 1
+            shutil.rmtree(after, ignore_errors=True)
+            after.mkdir()
             for name, disk in zip(DISKS, disks):
-                disk.path.replace(self.folder / name)
-            (self.folder / "state").write_text(json.dumps(boot.state))
+                disk.path.replace(after / name)
             self.state = boot.state
+            self._keep()
+            shutil.rmtree(before)
+
+    def _keep(self):
+        """Whoever is interrupted finds the disks that go with it."""
+        new = self.folder / "state.new"
+        new.write_text(json.dumps(self.state))
+        new.replace(self.folder / "state")
 
 
 class Boot:
@@ -162,7 +176,7 @@ class Boot:
     def add(self, disk):
         self.stack.enter_context(disk)
         self.disks.append(disk)
-        self.untouched.append((disk, _digest(disk)))
+        self.untouched.append((disk, disk.digest()))
 
     # --- while it boots ---
 
@@ -202,7 +216,7 @@ class Boot:
 
     def nobody_else_was_touched(self):
         for disk, before in self.untouched:
-            assert _digest(disk) == before, f"{disk.serial} was written to"
+            assert disk.digest() == before, f"{disk.serial} was written to"
 
     # --- what is done then ---
 
@@ -252,8 +266,3 @@ class Boot:
     def write(self, vm, options=""):
         self.state["writer"] = self.random.getrandbits(32)
         return self.writer(self.state["writer"], options).start(vm, POOL)
-
-
-def _digest(disk):
-    with open(disk.path, "rb") as image:
-        return hashlib.file_digest(image, "sha256").hexdigest()
