@@ -86,7 +86,8 @@ def seen_by(mutant, tree, folder, seed):
         except PromiseBroken:
             return name
         except (AssertionError, GuestError) as error:
-            return f"{name}, in the guest: {str(error).splitlines()[0]}"
+            said, _, _ = str(error).partition("\n")
+            return f"{name}, in the guest: {said}"
     return None
 
 

@@ -251,7 +251,8 @@ def boot_after_cut(scene):
     assert " 5/5 " in scene.vm.run("dmsetup status home")
     if scene.oracle:
         scene.oracle.journal = scene.journal.dev  # perhaps another than before
-        assert scene.oracle.verify(scene.vm, "/dev/mapper/home", after_cut=True) == ""
+        lost = scene.oracle.verify(scene.vm, "/dev/mapper/home", after_cut=True)
+        assert not lost, f"after a boot:\n{lost}"
 
 
 class Workload(NamedTuple):
