@@ -209,16 +209,17 @@ def repairs(scene, rounds):
 
 
 def migration(scene, _):
-    """The set moves to another spare, back, and again, while it is written to and main gets worse."""
+    """The set moves to another spare and back, twice, while it is written to; on the way back main gets worse."""
     with scene.device(finish=False) as dev:
         for sector in range(0, 4096, 64):
             dev.message(f"remap {sector} 4")
         scene.start_oracle(dev)
         worsen = scene.sectors_become_bad(4)
-        for spare in (scene.spares[1], scene.spares[0], scene.spares[1]):
-            job = scene.vm.spawn(f"dmremap migrate home {spare.dev} --force")
+        for number in range(4):
+            job = scene.vm.spawn(f"dmremap migrate home {scene.spares[(number + 1) % 2].dev} --force")
             while job.status is None:
-                worsen()
+                if number % 2:
+                    worsen()
                 time.sleep(0.05)
             assert job.wait().status == 0, job.stderr
         scene.until(300, worsen)
