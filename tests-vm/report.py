@@ -10,36 +10,44 @@ PLOT = paths.BUILD / "campaigns/report.svg"
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dm-remap"})
 
 
+def total(which):
+    return results.totals(results.runs(which))[CAMPAIGNS[which][2]]
+
+
+def parts(which):
+    """How much of each name; of what has one name alone, how much of each kind of thing that was done."""
+    _, names, unit = CAMPAIGNS[which]
+    runs = results.runs(which)
+    if len(names) > 1:
+        return {name: results.totals(run for run in runs if run["name"] == name)[unit] for name in names}
+    return dict(results.totals({"found": kinds} for run in runs for kinds in run["found"].values()
+                               if isinstance(kinds, dict)))
+
+
 def table():
-    """A line for each campaign, and for each thing that it went through."""
-    for which, (_, names, unit) in CAMPAIGNS.items():
+    for which, (_, _, unit) in CAMPAIGNS.items():
         runs = results.runs(which)
-        revisions = dict.fromkeys(run["revision"] for run in runs)
-        total = results.totals(runs)
-        yield f"{total[unit]:>13,} {unit} in {len(runs)} runs of {which}; versions: {' '.join(revisions) or 'none'}"
-        for name in dict.fromkeys(names):
-            done = results.totals(run for run in runs if run["name"] == name)
-            yield f"{done[unit]:>21,} {name}"
-        for what, count in sorted(total.items()):
+        revisions = sorted({run["revision"] for run in runs})
+        yield f"{total(which):>13,} {unit} in {len(runs)} runs of {which}; versions: {' '.join(revisions) or 'none'}"
+        counts = {**parts(which), **results.totals(runs)}
+        for what, count in counts.items():
             if what != unit:
                 yield f"{count:>21,} {what.replace('_', ' ')}"
 
 
 def plot():
-    """Of each campaign how much of each name."""
-    bars = [len(set(names)) for _, names, _ in CAMPAIGNS.values()]
-    figure, axes = plt.subplots(len(CAMPAIGNS), figsize=(9, 3 + 0.25 * sum(bars)), layout="constrained",
-                                height_ratios=[count + 1 for count in bars])
-    for axis, (which, (_, names, unit)) in zip(axes, CAMPAIGNS.items()):
-        runs, names = results.runs(which), list(dict.fromkeys(names))
-        counts = [results.totals(run for run in runs if run["name"] == name)[unit] for name in names]
-        drawn = axis.barh(names, counts, color="#4a7ebb")
-        axis.bar_label(drawn, [f"{count:,}" for count in counts], padding=3)
-        axis.set_title(f"{which}: {sum(counts):,} {unit}, none of which broke a promise", loc="left")
+    drawn = {which: parts(which) or {"none": 0} for which in CAMPAIGNS}
+    figure, axes = plt.subplots(len(drawn), figsize=(9, 3 + 0.25 * sum(map(len, drawn.values()))), layout="constrained",
+                                height_ratios=[len(counts) + 1 for counts in drawn.values()])
+    for axis, (which, counts) in zip(axes, drawn.items()):
+        bars = axis.barh(list(counts), list(counts.values()), color="#4a7ebb")
+        axis.bar_label(bars, [f"{count:,}" for count in counts.values()], padding=3)
+        axis.set_title(f"{which}: {total(which):,} {CAMPAIGNS[which][2]}", loc="left")
         axis.margins(x=0.15)
         axis.invert_yaxis()
         axis.xaxis.set_visible(False)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle("What did not break a promise")
     figure.savefig(PLOT, metadata={"Date": None})
 
 
