@@ -18,7 +18,7 @@ static const char usage[] =
 	"  --dry-run        decide, but change and activate nothing\n"
 	"  --read-only      activate read-only, write nothing anywhere\n"
 	"  --threshold N    least confidence (0-100) for sets that nobody named\n"
-	"  --no-clones      leave alone what may be a clone of a member: its own disk may come\n"
+	"  --no-clones      leave alone what may be a clone of a member\n"
 	"  --no-repair      leave damaged copies as they are\n"
 	"  --json           print one JSON object\n";
 

@@ -123,6 +123,15 @@ bool evidence_cloned(const struct evidence *e)
 	return false;
 }
 
+bool evidence_elsewhere(const struct evidence *e)
+{
+	for (int fact = 0; fact < FACTS; fact++) {
+		if (weights[fact].hardware && e->says[fact] == SAYS_YES)
+			return false;
+	}
+	return evidence_cloned(e);
+}
+
 bool evidence_recognises(const struct evidence *e)
 {
 	for (int fact = FACT_SIZE + 1; fact < FACTS; fact++) {

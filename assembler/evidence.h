@@ -47,6 +47,9 @@ bool evidence_strong(const struct evidence *e);
 /* It is other hardware than was recorded: a clone, or what was copied to a new disk. */
 bool evidence_cloned(const struct evidence *e);
 
+/* The same, and nothing of the hardware agrees: no disk that another kernel only has another name for. */
+bool evidence_elsewhere(const struct evidence *e);
+
 /* Anything besides the size agrees. */
 bool evidence_recognises(const struct evidence *e);
 

@@ -317,11 +317,14 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	return false;
 }
 
-/* True if a member, which its hardware does not vouch for, is to wait for a better one, and so does the set. */
-static bool wait_for_own(const struct match_input *in, struct decision *d, const struct evidence *e,
-			 const struct tags *tags, const struct device *device, const char *member)
+/*
+ * True if @device is taken for a clone of a member that is late, or gone. With an old copy of the main, or of
+ * the spare, sectors of one would go with those of another time on the other.
+ */
+static bool is_clone(const struct match_input *in, struct decision *d, const struct evidence *e,
+		     const struct tags *tags, const struct device *device, const char *member)
 {
-	if (!in->policy->no_clones || !evidence_cloned(e) || (tags && tags_tell_clones(tags)))
+	if (!in->policy->no_clones || !evidence_elsewhere(e) || (tags && tags_tell_clones(tags)))
 		return false;
 	decide(d, DECIDE_MISSING,
 	       "its %s is not there, but %s, which may be a clone of it; name that one's serial or "
@@ -371,8 +374,8 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 		return;
 	compare_spare(d->spare, &spare);
 	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);
-	if (wait_for_own(in, d, &spare, set ? &set->spare : NULL, d->spare->device, "spare") ||
-	    wait_for_own(in, d, &d->evidence, set ? &set->main : NULL, d->main, "main"))
+	if (is_clone(in, d, &spare, set ? &set->spare : NULL, d->spare->device, "spare") ||
+	    is_clone(in, d, &d->evidence, set ? &set->main : NULL, d->main, "main"))
 		return;
 	if (*d->main->in_use)
 		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),

@@ -39,7 +39,7 @@ struct policy {
 	bool dry_run;
 	bool use_config;
 	bool allow_raw;
-	bool no_clones; /* a member on other hardware than was recorded waits for its own to come */
+	bool no_clones; /* what is on other hardware than was recorded is no member, though named */
 	bool debug;
 	unsigned int timeout; /* seconds to wait for a missing member */
 	unsigned int scrub_interval; /* seconds, 0 = off */

@@ -37,9 +37,9 @@ _dmremap_resolve_root() {
 }
 
 # Activate what can be activated, and say what is new, or all that hinders. dracut's loop comes here again and again.
-# $1 may be an option.
+# A clone of a member is no member, whether that is late or gone: it is for a person to say that it takes its place.
 _dmremap_assemble() {
-    _dmremap_new=$(dmremap assemble --all "$@" 2>&1 < /dev/null)
+    _dmremap_new=$(dmremap assemble --all --no-clones 2>&1 < /dev/null)
     _dmremap_status=$?
     # Bit 4 of the status: a set that was asked for isn't active. From 16 on dmremap did not get
     # as far as looking.
@@ -145,25 +145,23 @@ _dmremap_finish() {
     mkdir -p "$_dmremap_run" && : > "$_dmremap_run/done"
 }
 
-# Whether what is missing may still appear.
-_dmremap_time_is_left() {
+# Sets _dmremap_now, seconds.
+_dmremap_look_at_clock() {
     read -r _dmremap_now _ < /proc/uptime
     _dmremap_now=${_dmremap_now%%.*}
-    : "${_dmremap_since:=$_dmremap_now}"
-    _dmremap_timeout=$(_dmremap_option timeout)
-    [ $((_dmremap_now - _dmremap_since)) -lt "${_dmremap_timeout:-30}" ]
 }
 
-# dracut's loop is to come again.
+# What is missing may still appear. When its time is up the boot stops here, be rd.retry shorter or, as a rule,
+# longer; the emergency hook says why.
 _dmremap_wait() {
     rm -f "$_dmremap_run/done"
-    # shellcheck disable=SC2034 # as the loop does when something has happened: rd.retry is not over yet
-    main_loop=0
-}
-
-# The boot stops here, be rd.retry shorter or, as a rule, longer; the emergency hook says why.
-_dmremap_give_up() {
-    rm -f "$_dmremap_run/done"
+    _dmremap_look_at_clock
+    _dmremap_timeout=$(_dmremap_option timeout)
+    if [ $((_dmremap_now - _dmremap_since)) -lt "${_dmremap_timeout:-30}" ]; then
+        # shellcheck disable=SC2034 # as dracut's loop does when something has happened: rd.retry is not over yet
+        main_loop=0
+        return 0
+    fi
     unset _dmremap_since _dmremap_said
     if [ "$(_dmremap_option allow_raw)" = 1 ]; then
         warn "dm-remap: rd.dmremap.allow_raw: going on without it, from the bare main"
@@ -181,18 +179,13 @@ _dmremap_give_up() {
 _dmremap_settled() {
     # Given up before, and going on all the same.
     [ ! -e "$_dmremap_run/raw" ] || return 0
-    if _dmremap_time_is_left; then
-        _dmremap_assemble --no-clones
-        _dmremap_otherwise=_dmremap_wait
-    else
-        # what may be a clone, as nothing better has come
-        _dmremap_assemble
-        _dmremap_otherwise=_dmremap_give_up
-    fi
+    _dmremap_look_at_clock
+    : "${_dmremap_since:=$_dmremap_now}"
+    _dmremap_assemble
     if [ -n "$_dmremap_ready" ]; then
         unset _dmremap_since
         _dmremap_is_done || _dmremap_finish
     else
-        $_dmremap_otherwise
+        _dmremap_wait
     fi
 }
