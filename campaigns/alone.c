@@ -17,12 +17,12 @@ static char *read_all(int fd, const struct dmr_layout *l)
 	size_t size = copy_size(l);
 	char *all = malloc(DMR_COPIES * size);
 
-	for (unsigned int i = 0; all && i < DMR_COPIES; i++)
+	if (!all)
+		err(2, "memory");
+	for (unsigned int i = 0; i < DMR_COPIES; i++)
 		if (pread(fd, all + i * size, size, l->copy_sector[i] * DMR_SECTOR_SIZE) !=
 		    (ssize_t)size)
 			err(2, "memory");
-	if (!all)
-		err(2, "memory");
 	return all;
 }
 

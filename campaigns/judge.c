@@ -277,19 +277,21 @@ static bool judge_decision(struct judge *j, struct state *s, const struct decisi
 	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random);
 }
 
-/* Where only one of the spares is left it is not used, or shows what it may: by a table that is not the last it would not. */
+/* Where only one of the spares is left it is not used, or shows what it may. An old table would not. */
 static bool judge_left(struct judge *j, unsigned int left)
 {
 	const struct decision *d;
 	struct state s = {0};
 	struct place p;
-	bool good, more;
+	bool good = true, more;
 
 	look_at_spares(j, 1u << left, &s);
 	decide(&s);
 	d = find_decision(&s, &more);
-	good = !d || contents_hold(j, j->spare[left], &s.candidate[left].copies, &p) ||
-	       (say_contents(&p), broken("%s was the only spare left", j->spare[left]->path));
+	if (d && !contents_hold(j, j->spare[left], &s.candidate[left].copies, &p)) {
+		say_contents(&p);
+		good = broken("%s was the only spare left", j->spare[left]->path);
+	}
 	forget(j, &s);
 	return good;
 }

@@ -8,8 +8,9 @@
  * The device is blank at first. Each job goes on with adjacent pieces of a range at once, of any
  * size and alignment. While one has a sector no other writes it, but for some that do so at once
  * on purpose, so it is known what each may hold: what the last operation that succeeded has put
- * there, or one that failed after it, or is or was under way at the same time. A read that shows something else ends the run with the history of the sector. I/O
- * errors are allowed, and listed at the end: whoever knows what was broken judges them.
+ * there, or one that failed after it, or is or was under way at the same time. A read that shows
+ * something else ends the run with the history of the sector. I/O errors are allowed, and listed at
+ * the end: whoever knows what was broken judges them.
  *
  * `verify` makes the model again from the journal and reads the whole device, after a removal, or
  * with -c after a power cut: then what no flush covered may be there or not.

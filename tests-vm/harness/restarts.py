@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from random import Random
 
 from .adopted import CONFIG, MAIN, SPARE, Adopted
-from .assembler import dmremap, examine, main_sectors
+from .assembler import examine, main_sectors
 from .copies import Copies
 from .disk import SECTOR, Disk
 from .hotplug import active
+from .impostors import clone_of_main, clone_of_spare, spare_of_another_set
 from .machine import Machine
 from .remap import Remap
 from .root import ROOT_UUID, sectors_of
@@ -71,14 +72,11 @@ class Saved:
 
     def _others(self, random):
         if random.random() < 0.2:
-            yield Disk.copy_of(self.spare.path, serial="SPARE-CLONE")
+            yield clone_of_spare(self.spare)
         if random.random() < 0.2:
-            yield Disk.copy_of(self.main.path, bus="virtio", serial="MAIN-CLONE")
+            yield clone_of_main(self.main)
         if random.random() < 0.2:
-            other = Disk("16M", serial="OTHER-SPARE")
-            with Disk("64M", serial="OTHER") as main:
-                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
-            yield other
+            yield spare_of_another_set()
 
 
 class Bare(Saved):
@@ -104,7 +102,7 @@ class Bare(Saved):
             with Remap(vm, self.main, self.spare, options=f"--uuid DMREMAP-{self.uuid}") as dev:
                 for _ in range(20):
                     dev.message(f"remap {random.randrange(4000)} {random.randrange(1, 9)}")
-                vm.run(f"dd if=/dev/urandom of={dev.dev} bs=64k count=32 oflag=direct; modprobe dm-remap")
+                vm.run(f"dd if=/dev/urandom of={dev.dev} bs=64k count=32 oflag=direct")
                 self.sum = vm.run(f"sha256sum < {dev.dev}")
         for sector in random.sample(sorted(main_sectors(examine(self.spare.path))), 5):
             assert self.main.read_at(sector * SECTOR, SECTOR) == bytes(SECTOR)

@@ -17,10 +17,11 @@ from random import Random
 
 from .ackwriter import AckWriter
 from .adopted import CONFIG, MAIN, SPARE, Adopted
-from .assembler import dmremap, examine
+from .assembler import examine
 from .copies import BLOCK, Copies
 from .disk import SECTOR, Disk, copy_sparse
 from .hotplug import active
+from .impostors import clone_of_main, clone_of_spare, spare_of_another_set
 from .machine import Machine
 from .root import ROOT_START, ROOT_UUID, sectors_of
 
@@ -153,8 +154,8 @@ class Boot:
         """
         found = examine(self.spare.path)
         copies = Copies.from_examine(self.spare, found)
-        whole = [number for number, found_copy in enumerate(found["copies"])
-                   if found_copy["valid"] and found_copy["generation"] == found["generation"]]
+        whole = [one["index"] for one in found["copies"]
+                 if one["valid"] and one["generation"] == found["generation"]]
         for block in copies[0].blocks if whole else ():
             keeper = self.random.choice(whole)
             others = [number for number in range(len(copies)) if number != keeper]
@@ -164,14 +165,11 @@ class Boot:
     def others(self):
         """Disks that look like those of the set, or belong to another."""
         if self.happens("a clone of the main", 0.15):
-            self.add(Disk.copy_of(self.main.path, bus="virtio", serial="CLONE"))
+            self.add(clone_of_main(self.main))
         if self.happens("a clone of the spare", 0.15):
-            self.add(Disk.copy_of(self.spare.path, serial="SPARE-CLONE"))
+            self.add(clone_of_spare(self.spare))
         if self.happens("the spare of another set", 0.15):
-            other = Disk("16M", serial="OTHER-SPARE")
-            with Disk("64M", serial="OTHER") as main:
-                dmremap("create", "root", "--main", main.path, "--spare", other.path, check=0)
-            self.add(other)
+            self.add(spare_of_another_set())
 
     def add(self, disk):
         self.stack.enter_context(disk)
