@@ -131,19 +131,25 @@ class Boot:
                      powerloss=end != "shutdown") as vm:
             vm.start()
             if end == "power cut while booting":
-                return self.cut(vm, self.random.randrange(1, 12))
-            if how != "there":
-                self.bring(vm, away, how)
-            vm.guest.wait_up(240)
-            self.check(vm)
-            self.work(vm)
-            if end == "shutdown":
-                self.write(vm, f"-n {self.random.randrange(20, 200)}").wait(240)
-                vm.shutdown()
+                self.cut(vm, self.random.randrange(1, 12))
             else:
-                self.write(vm)
-                self.cut(vm, self.random.randrange(1, 1000))
+                self.live(vm, [] if how == "there" else away, how, end)
         self.nobody_else_was_touched()
+
+    def live(self, vm, away, how, end):
+        """From its start on."""
+        if away:
+            self.bring(vm, away, how)
+        vm.guest.wait_up(240)
+        self.check(vm)
+        self.work(vm)
+        if end == "shutdown":
+            done = self.write(vm, f"-n {self.random.randrange(20, 200)}").wait(240)
+            assert done.status == 0, done.stderr
+            vm.shutdown()
+        else:
+            self.write(vm)
+            self.cut(vm, self.random.randrange(1, 1000))
 
     # --- before ---
 
