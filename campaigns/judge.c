@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <err.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,19 @@ static void look_at_spares(struct judge *j, unsigned int there, struct state *s)
 	add_device(s, j->main, super ? &super->main : NULL);
 }
 
-static void decide(struct state *s)
+/* A spare that the target has formatted tells nothing of its main: the config names that. */
+static void name_main(struct policy *p, const struct dmr_super *super, const struct disk *main)
+{
+	char uuid[UUID_STR_LEN], line[sizeof("set  main=path:") + UUID_STR_LEN + PATH_MAX];
+
+	if (super && !super->main.wwid[0] && !super->main.serial[0]) {
+		uuid_unparse(super->header.uuid, uuid);
+		snprintf(line, sizeof(line), "set %s main=path:%s", uuid, main->path);
+		policy_config(p, "the judge", line);
+	}
+}
+
+static void decide(const struct judge *j, struct state *s)
 {
 	struct policy policy;
 	struct match_input in = {
@@ -109,6 +122,8 @@ static void decide(struct state *s)
 	};
 
 	policy_init(&policy);
+	for (size_t i = 0; i < s->spares; i++)
+		name_main(&policy, s->found[i].super, j->main);
 	s->decisions = match_decide(&in, &s->decision);
 	if (s->decisions < 0)
 		err(2, "memory");
@@ -286,7 +301,7 @@ static bool judge_left(struct judge *j, unsigned int left)
 	bool good = true, more;
 
 	look_at_spares(j, 1u << left, &s);
-	decide(&s);
+	decide(j, &s);
 	d = find_decision(&s, &more);
 	if (d && !contents_hold(j, j->spare[left], &s.candidate[left].copies, &p)) {
 		say_contents(&p);
@@ -315,7 +330,7 @@ bool judge_state(struct judge *j, uint64_t *random)
 	if (!judge_each_left(j, random))
 		return false;
 	look_at_spares(j, ~0u, &s);
-	decide(&s);
+	decide(j, &s);
 	d = find_decision(&s, &more);
 	if (d) {
 		good = judge_decision(j, &s, d, random);

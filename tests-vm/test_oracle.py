@@ -14,7 +14,7 @@ import pytest
 
 from harness.disk import Disk
 from harness.machine import Machine
-from harness.mutants import Mutant, lane_with
+from harness.mutation import Mutant, lane_with
 from harness.oracle import Oracle, assert_check
 from harness.remap import Remap
 from harness.storm import Hurricane, Partition, Storm
@@ -102,7 +102,7 @@ def test_nothing_acknowledged_is_lost_when_all_fails(boot, new_disk, seed):
 ], ids=lambda mistake: mistake.name)
 def test_a_mistake_is_seen(tree, new_disk, seed, tmp_path, mistake):
     main, spare = virtio(new_disk)
-    with Machine(lane_with(mistake, tree, tmp_path), [main, spare], append="loglevel=3") as vm:
+    with Machine(lane_with([mistake], tree, tmp_path), [main, spare], append="loglevel=3") as vm:
         vm.boot()
         with pytest.raises(AssertionError, match="found"):
             weather(vm, main, spare, seed, LONG)

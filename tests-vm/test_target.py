@@ -10,7 +10,7 @@ from harness.cache import execute
 from harness.copies import Copies
 from harness.errors import CommandFailed
 from harness.machine import Machine
-from harness.mutants import Mutant, lane_with
+from harness.mutation import SMALL_STEPS, lane_with
 from harness.remap import Remap
 
 
@@ -88,8 +88,7 @@ def test_neighbours_become_one_extent(boot, new_disk):
 @pytest.fixture
 def lane_of_small_steps(tree, tmp_path):
     """The fast lane with a module whose table grows by one block at a time."""
-    return lane_with(Mutant("small steps", "kernel/format.h", "DMR_TABLE_STEP    64", "DMR_TABLE_STEP 1"),
-                     tree, tmp_path)
+    return lane_with([SMALL_STEPS], tree, tmp_path)
 
 
 def test_the_table_grows(lane_of_small_steps, new_disk):

@@ -4,75 +4,23 @@ Deliberate mistakes, each in a scratch copy of the sources, and what has to see 
 not would not see the same mistake in earnest.
 """
 
-import os
-import shutil
 from random import Random
-from typing import NamedTuple
 
-from . import paths
-from .cache import execute
 from .campaigns import PromiseBroken, campaign
 from .errors import GuestError
-from .initramfs import fast_lane
 from .kernels import lane
-from .products import products
+from .mutation import Mutant, campaigns_with
 from .programs import PROGRAMS
 from .workloads import record
 
 IN_BOTH = ("kernel/format.c", "kernel/format.h", "kernel/vote.c", "kernel/vote.h")
 
 
-class Mutant(NamedTuple):
-    """In a file of kernel/ or assembler/ one place becomes another."""
-
-    name: str
-    file: str
-    right: str
-    wrong: str
-    seen_by: tuple = ("bursts", "repairs")  # workloads; or corruptions
-
-
-def mutate(mutant, sources):
-    """Makes the mistake in a copy of the sources."""
-    path = sources / mutant.file
-    code = path.read_text()
-    assert code.count(mutant.right) == 1, f"{mutant.name}: {mutant.right!r} is there {code.count(mutant.right)} times"
-    path.write_text(code.replace(mutant.right, mutant.wrong))
-
-
-def sources_with(mutant, folder):
-    """A copy of all that campaigns are made of, with the mistake; what has not changed is not built again."""
-    for name in ("kernel", "assembler", "campaigns", "tests-vm/guest", "build-support"):
-        shutil.copytree(paths.SOURCE / name, folder / name)
-    shutil.copy2(paths.SOURCE / "Makefile", folder)
-    shutil.copytree(paths.BUILD / "obj", folder / "build/obj")
-    os.symlink(paths.BUILD / "static", folder / "build/static")
-    mutate(mutant, folder)
-    return folder
-
-
-def campaigns_with(mutant, folder):
-    """The folder of the programs of campaigns/ with the mistake in the code that they judge."""
-    execute("make", "-C", sources_with(mutant, folder), "WARNINGS=", "campaigns")
-    return folder / "build/campaigns"
-
-
-def module_with(mutant, tree, folder):
-    """dm-remap.ko with the mistake."""
-    shutil.copytree(paths.SOURCE / "kernel", folder / "kernel")
-    mutate(mutant, folder)
-    execute("make", "-C", f"/usr/src/linux-headers-{tree.release}", f"M={folder / 'kernel'}", "modules")
-    return folder / "kernel/dm-remap.ko"
-
-
-def lane_with(mutant, tree, folder):
-    """The fast lane with such a module."""
-    return fast_lane(tree, {**PROGRAMS, **products(tree, module_with(mutant, tree, folder))})
-
-
 def seen_by(mutant, tree, folder, seed):
     """What has seen the mistake, None if nothing has: a campaign, or the guest of one before its end."""
-    programs = boot = None
+    programs = None
+    boot = lane(tree, "bookworm", PROGRAMS)
+    in_kernel = (mutant,) if mutant.file.startswith("kernel/") else ()
     if mutant.file.startswith("assembler/") or mutant.file in IN_BOTH:
         programs = campaigns_with(mutant, folder / "programs")
     for name in mutant.seen_by:
@@ -80,8 +28,7 @@ def seen_by(mutant, tree, folder, seed):
             if name == "corruptions":
                 campaign(name, "--seed", seed, "--count", 20000, folder=programs)
                 continue
-            boot = boot or _boot(mutant, tree, folder)
-            recorded = record(name, boot, Random(seed), folder / name)
+            recorded = record(name, boot, Random(seed), folder / name, changes=in_kernel)
             recorded.judge(seed, states=20, flush_states=50, folder=programs)
         except PromiseBroken:
             return name
@@ -89,12 +36,6 @@ def seen_by(mutant, tree, folder, seed):
             said, _, _ = str(error).partition("\n")
             return f"{name}, in the guest: {said}"
     return None
-
-
-def _boot(mutant, tree, folder):
-    if mutant.file.startswith("kernel/"):
-        return lane_with(mutant, tree, folder)
-    return lane(tree, "bookworm", PROGRAMS)
 
 
 MUTANTS = (
@@ -129,6 +70,10 @@ MUTANTS = (
            "		h->generation = cpu_to_le64(generation);\n", ""),
     Mutant("a superblock keeps its generation", "kernel/store_commit.c",
            "	s->super->header.generation = cpu_to_le64(generation);\n", ""),
+    Mutant("new blocks are not written before they count", "kernel/store_format.c",
+           "	r = write_new_tables(s, old, generation, dmr_good_copies(s) | s->joining);\n", "", ("growth",)),
+    Mutant("new blocks are not in the digest", "kernel/store_format.c",
+           "			digest += dmr_digest(i + 1, generation);\n", "			;\n", ("growth",)),
     # --- places ---
     Mutant("a place is given out twice", "kernel/store.c",
            "			WRITE_ONCE(s->cursor, *start + run);\n", ""),

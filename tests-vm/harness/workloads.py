@@ -5,6 +5,7 @@ state that a power cut might leave of it: campaigns/crash_states.c.
 """
 
 import json
+import tempfile
 import time
 from contextlib import ExitStack
 from itertools import islice
@@ -13,8 +14,10 @@ from typing import NamedTuple
 
 from .assembler import examine
 from .campaigns import campaign
+from .debian import debian
 from .disk import SECTOR, Disk
 from .machine import Machine
+from .mutation import SMALL_STEPS, lane_with
 from .oracle import Oracle
 from .patience import deadline
 from .record import Record
@@ -24,6 +27,7 @@ from .storm import Storm
 BLOCK = 4096
 LENGTH = "2M"  # of main, which the oracle works on
 CROWDED = 64 << 10  # of it, where writes overlap
+RANGES = 20  # moved at once
 
 
 class Recorded(NamedTuple):
@@ -59,6 +63,7 @@ class Scene:
             spare.write_at(0, b"\xa5" * spare.size)
         self.seed = random.getrandbits(32)
         self.oracle = None
+        self.config = ""  # what dmremap has to be told of the set
         self.disks = [self.main, *self.spares, self.journal]
         self.record = Record(folder)
         self.vm = Machine(lane, self.disks, powerloss=True, append="loglevel=3", record=self.record)
@@ -130,6 +135,21 @@ def formatting(scene, _):
     with scene.device() as dev:
         for sector in range(0, 200, 2):
             dev.message(f"remap {sector} 1")
+
+
+def growth(scene, count):
+    """The target makes the set on an empty spare, and its table grows block by block as ranges of main are moved."""
+    scene.create()
+    for copy in examine(scene.spare.path)["copies"]:
+        scene.vm.run(f"dd if=/dev/zero of={scene.spare.dev} bs={BLOCK} count={copy['length_bytes'] // BLOCK}"
+                     f" seek={copy['offset_bytes'] // BLOCK} oflag=direct 2> /dev/null")
+    with Remap(scene.vm, scene.main, scene.spare, name="home", finish=False) as dev:
+        scene.record.mark("made")
+        scene.config = f"set {examine(scene.spare.path)['uuid']} main=path:{scene.main.dev}\n"
+        scene.start_oracle(dev)
+        sectors = scene.random.sample(range(0, scene.main.size // SECTOR, 2), count)
+        for some in (sectors[at:at + RANGES] for at in range(0, count, RANGES)):
+            dev.message("remap " + " ".join(f"{sector} 1" for sector in sorted(some)))
 
 
 def storm(scene, dev, operations):
@@ -246,6 +266,7 @@ def boot_after_cut(scene):
     scene.vm.power_cut(scene.random.getrandbits(32))
     scene.vm.record = None
     scene.vm.boot()
+    scene.vm.put("/etc/dm-remap.conf", scene.config)
     said = json.loads(scene.vm.run("dmremap assemble --json", check=False).stdout)
     activated = [decision for decision in said["decisions"] if decision["decision"] == "activate"]
     assert [decision["name"] for decision in activated] == ["home"], said
@@ -261,10 +282,12 @@ class Workload(NamedTuple):
     size: int  # of a short run: see play
     spares: tuple = ("4M",)
     alone: int = 2  # copies that always do alone; 0: not promised
+    changes: tuple = ()  # of the module
 
 
 WORKLOADS = {
     "formatting": Workload(formatting, 0),
+    "growth": Workload(growth, 600, spares=("8M",), changes=(SMALL_STEPS,)),
     "bursts": Workload(bursts, 4000),
     "bad copies": Workload(bad_copies, 1000, alone=1),
     "groups": Workload(groups, 4000),
@@ -275,9 +298,12 @@ WORKLOADS = {
 }
 
 
-def record(name, lane, random, folder, times=1):
-    """Plays one of them, `times` as long as a short run, until the power is cut."""
+def record(name, lane, random, folder, times=1, changes=()):
+    """Plays one of them, `times` as long as a short run, until the power is cut; or with changes of the module."""
     workload = WORKLOADS[name]
+    if changes := (*changes, *workload.changes):
+        with tempfile.TemporaryDirectory() as sources:
+            lane = lane_with(changes, debian(), Path(sources))
     with Scene(lane, random, folder, workload.spares) as scene:
         workload.play(scene, workload.size * times)
         boot_after_cut(scene)
