@@ -12,6 +12,8 @@
  * --states N         states after each operation (1)
  * --flush-states N   states before a flush, and another so many when it is done (1)
  * --alone N          so many copies must do alone, were the others lost; looked at in some states
+ * --keep FOLDER      keep some of the states that have to be mended there, see keep.h
+ * --kept N           so many (4)
  * --only OPERATION   judge those after this one alone, and say what was done
  *
  * The state that breaks a promise is told, with the seed and the operation that show it again, and
@@ -27,17 +29,18 @@
 #include <sys/stat.h>
 
 #include "judge.h"
+#include "keep.h"
 #include "truth.h"
 
 #define MAX_DISKS 8
 #define NOBODY    MAX_DISKS
 
 static struct {
-	const char *record;
+	const char *record, *keep;
 	unsigned int main, spare[MAX_SPARES], journal;
-	unsigned int spares, states, flush_states;
+	unsigned int spares, states, flush_states, kept;
 	uint64_t oracle, seed, only;
-} opt = {.main = NOBODY, .journal = NOBODY, .states = 1, .flush_states = 1};
+} opt = {.main = NOBODY, .journal = NOBODY, .states = 1, .flush_states = 1, .kept = 4};
 
 static struct disk disks[MAX_DISKS];
 static struct judge judge;
@@ -108,7 +111,7 @@ static int play_all(void)
 		if (!play(req, data))
 			return 1;
 	}
-	return 0;
+	return truth_all_succeeded() ? 0 : 1;
 }
 
 static char *image(unsigned int disk)
@@ -139,6 +142,11 @@ static void begin_truth(void)
 	free(main);
 }
 
+static void keep_one(const struct disk *spare)
+{
+	keep_state(&disks[opt.main], spare, opt.journal == NOBODY ? NULL : &disks[opt.journal]);
+}
+
 static void open_all(void)
 {
 	judge.main = open_one(opt.main);
@@ -147,6 +155,10 @@ static void open_all(void)
 		judge.spare[i] = open_one(opt.spare[i]);
 	if (opt.journal != NOBODY)
 		open_one(opt.journal);
+	if (opt.keep) {
+		keep_begin(opt.keep, opt.kept, opt.seed);
+		judge.to_mend = keep_one;
+	}
 }
 
 static void summary(void)
@@ -186,6 +198,8 @@ static void parse(int argc, char **argv)
 		{"flush-states", required_argument, NULL, 'f'},
 		{"only", required_argument, NULL, 'O'},
 		{"alone", required_argument, NULL, 'a'},
+		{"keep", required_argument, NULL, 'k'},
+		{"kept", required_argument, NULL, 'K'},
 		{NULL, 0, NULL, 0},
 	};
 
@@ -218,6 +232,12 @@ static void parse(int argc, char **argv)
 			break;
 		case 'a':
 			judge.alone = value;
+			break;
+		case 'k':
+			opt.keep = optarg;
+			break;
+		case 'K':
+			opt.kept = value;
 			break;
 		case 'O':
 			opt.only = value;

@@ -281,6 +281,22 @@ static bool mend_as_decided(struct judge *j, struct state *s, const struct decis
 	return mend(j, spare, replaced, random);
 }
 
+/* Whoever asks after it was mended is told of the same spare, and nothing is left to be done. */
+static bool decided_again(struct judge *j, const struct disk *spare)
+{
+	const struct decision *d;
+	struct state s = {0};
+	bool good, more;
+
+	look_at_spares(j, ~0u, &s);
+	decide(j, &s);
+	d = find_decision(&s, &more);
+	good = d && !d->replaced && d->spare->verdict == VERDICT_CLEAN &&
+	       candidate_of(&s, d->spare)->disk == spare;
+	forget(j, &s);
+	return good || broken("after it was mended %s is not what is used", spare->path);
+}
+
 static bool judge_decision(struct judge *j, struct state *s, const struct decision *d,
 			   uint64_t *random)
 {
@@ -289,7 +305,10 @@ static bool judge_decision(struct judge *j, struct state *s, const struct decisi
 
 	if (!contents_hold(j, spare->disk, &spare->copies, &p))
 		return say_contents(&p);
-	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random);
+	if (j->to_mend && !d->replaced && spare->copies.verdict == VERDICT_REPAIRABLE)
+		j->to_mend(spare->disk);
+	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random) &&
+	       decided_again(j, spare->disk);
 }
 
 /* Where only one of the spares is left it is not used, or shows what it may. An old table would not. */

@@ -20,6 +20,8 @@ struct judge {
 	struct disk *spare[MAX_SPARES];
 	unsigned int spares;
 	bool made; /* that the set was made has been acknowledged */
+	/* if not NULL, told of a state whose set has to be mended, before that is done */
+	void (*to_mend)(const struct disk *spare);
 	unsigned int alone; /* once it is made, copies that must do alone, were the others lost */
 	/* states in which something was mended; in which no set was found; that were looked at for .alone */
 	uint64_t mended, unmade, looked_alone;

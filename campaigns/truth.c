@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+
 #include "../tests-vm/guest/oracle.h"
 #include "truth.h"
 
@@ -47,6 +49,30 @@ bool truth_allows(uint32_t sector, struct label label)
 void truth_explain(const void *found, uint32_t sector)
 {
 	print_violation(found, sector, version_of(found, sector), what_is_known(sector));
+}
+
+/* A disk that has no more sectors for now may say so to whoever will not wait. */
+static bool may_fail(const struct event *e)
+{
+	return e->flags & NOWAIT && (e->result == EAGAIN || e->result == EOPNOTSUPP);
+}
+
+bool truth_all_succeeded(void)
+{
+	bool all = true;
+
+	for (uint32_t i = 1; i <= model.last; i++) {
+		const struct operation *op = &model.operations[i];
+
+		if (op->is.result <= 0 || may_fail(&op->is))
+			continue;
+		if (all)
+			puts("failed, though main could be read and the spare was there for the "
+			     "rest:");
+		print_operation(op);
+		all = false;
+	}
+	return all;
 }
 
 uint32_t truth_operations(void)

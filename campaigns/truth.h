@@ -31,6 +31,9 @@ bool truth_allows(uint32_t sector, struct label label);
 /* Says on stdout that a sector of the set holds what is @found, and all that was ever done to it. */
 void truth_explain(const void *found, uint32_t sector);
 
+/* True if no operation ended with an error that its caller did not ask for; if not they are told on stdout. */
+bool truth_all_succeeded(void);
+
 /* Operations in the journal so far. */
 uint32_t truth_operations(void);
 

@@ -19,13 +19,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 from harness import early, paths, results
 from harness.campaigns import PromiseBroken, campaign
 from harness.debian import debian
-from harness.debug_kernel import KernelReport, debug_tree
-from harness.errors import GuestError
+from harness.debug_kernel import debug_tree
 from harness.kernels import lane
 from harness.programs import PROGRAMS
 from harness.restarts import Bare, Waiting
@@ -45,16 +45,22 @@ MINUTES = 20
 SYSTEMS = {str(system): system for system in early.SYSTEMS}
 
 
-def crash_states(name, seed):
-    folder = paths.scratch() / "record"
-    shutil.rmtree(folder, ignore_errors=True)
-    recorded = record(name, lane(debian(), "bookworm", PROGRAMS), random.Random(seed), folder, TIMES)
+@contextmanager
+def told(where):
+    """What goes wrong says where, whatever it is."""
     try:
-        return recorded.judge(seed, STATES, FLUSH_STATES)
-    except PromiseBroken as broken:
-        kept = paths.BUILD / "campaigns/broken" / f"{name}-{seed}".replace(" ", "-")
-        shutil.move(folder, kept)
-        raise PromiseBroken(str(broken).replace(str(folder), str(kept))) from None
+        yield
+    except Exception as error:
+        raise PromiseBroken(f"{where}\n{type(error).__name__}: {error}") from error
+
+
+def crash_states(name, seed):
+    """The record is in a folder that stays, unless all went well."""
+    folder = paths.BUILD / "campaigns/records" / f"{name}-{seed}".replace(" ", "-")
+    recorded = record(name, lane(debian(), "bookworm", PROGRAMS), random.Random(seed), folder, TIMES)
+    found = recorded.judge(seed, STATES, FLUSH_STATES)
+    shutil.rmtree(folder)
+    return found
 
 
 def corruptions(_, seed):
@@ -62,15 +68,14 @@ def corruptions(_, seed):
 
 
 def torture(name, seed):
-    """A life of a system; one that was not lived to its end goes on, with its own seed."""
+    """A life of a system; one that was not lived to its end goes on, with the seed that it has."""
     folder = paths.BUILD / "campaigns/lives" / name
     life = Life(folder, SYSTEMS[name], seed)
-    while life.boots < BOOTS:
-        try:
-            life.boot()
-        except (AssertionError, GuestError) as error:
-            raise PromiseBroken(f"{name}, seed {life.state['seed']}, boot {life.boots}, which `make torture`"
-                                f" does again: its disks are in {folder}\n{error}") from error
+    try:
+        life.live(BOOTS)
+    except Exception as error:
+        raise PromiseBroken(f"seed {life.state['seed']}, boot {life.boots}, which `make torture` does again:"
+                            f" its disks are in {folder}\n{error}") from error
     shutil.rmtree(folder)
     return life.done
 
@@ -82,10 +87,8 @@ def restarts(name, seed):
     count, done = RESTARTS_OF_A_KERNEL if bare else RESTARTS, Counter()
     with saved:
         for number in range(count):
-            try:
+            with told(f"restart {number}"):
                 done.update(saved.restart(number))
-            except (AssertionError, GuestError) as error:
-                raise PromiseBroken(f"{name}, seed {seed}, restart {number}\n{error}") from error
     return {"restarts": count, "what there was": done}
 
 
@@ -119,10 +122,8 @@ def soak_on(kernel, seed):
 
 def _soak_on(kernel, seed):
     tree = debug_tree(debian(), "debug") if kernel == "debug" else debian()
-    try:
+    with told("in the guest"):  # what a process says has to get out of it
         happened = soak(lane(tree, "bookworm", PROGRAMS), seed, MINUTES)
-    except (AssertionError, GuestError, KernelReport) as error:
-        raise PromiseBroken(f"soak, {kernel} kernel, seed {seed}\n{error}") from error
     return {"minutes": MINUTES, "what happened": happened}
 
 
@@ -136,14 +137,21 @@ CAMPAIGNS = {"crash-states": (crash_states, list(WORKLOADS), "states"),
 
 
 def go_on(which, goal):
+    """Runs of the code as it is count; what was done with earlier versions says nothing of this one."""
     run, names, unit = CAMPAIGNS[which]
-    number = len(results.runs(which))
-    while (done := results.totals(results.runs(which))[unit]) < goal:
+    tested, number = results.revision(), len(results.runs(which))
+    while (done := results.totals(results.runs(which, tested))[unit]) < goal:
         name, seed = names[number % len(names)], random.getrandbits(32)
-        found = run(name, seed)
-        results.keep(which, name, seed, found)
+        try:
+            with told(f"{which}, {name}, seed {seed}"):
+                found = run(name, seed)
+        except PromiseBroken as broken:
+            results.keep(which, name, seed, tested, {}, " ".join(str(broken).split())[:300])
+            raise
+        results.keep(which, name, seed, tested, found)
         number += 1
         print(f"{which}: {done + found[unit]:,} of {goal:,}, {found[unit]:,} of {name} with seed {seed}", flush=True)
+    print(f"{which}: {done:,} {unit} of {tested} were done, N= is for more", flush=True)
 
 
 def main():

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness import early, kernels
+from harness.complaints import complaints
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
@@ -18,7 +19,6 @@ from harness.programs import PROGRAMS
 from harness.root import root_image
 
 DEBUG_KERNELS = ("debug", "races")
-KERNEL_COMPLAINS = "BUG: KASAN|BUG: [^K]|WARNING:|Oops|general protection|INFO: task|INFO: rcu|leaked|complete after"
 
 
 def pytest_addoption(parser):
@@ -132,9 +132,8 @@ def boot(fast_lane):
             return vm
         running = []
         yield machine
-        complaints = [vm.run(f"dmesg | grep -E -A 20 '{KERNEL_COMPLAINS}'", check=False).stdout
-                      for vm in running if vm.qemu]
-    assert not any(complaints), "".join(complaints)
+        said = [complaints(vm) for vm in running if vm.qemu]
+    assert not any(said), "".join(said)
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,15 @@ import sys
 import time
 from multiprocessing import Pool
 
-from harness import paths, patience
+from harness import paths
 from harness.debian import debian
 from harness.mutants import MUTANTS, seen_by
 
-IMPATIENCE = 0.4  # a guest that hangs by a mistake has shown it
 RESULTS = paths.BUILD / "campaigns/mutants.json"
 
 
 def look_for(job):
     mutant, seed = job
-    patience.factor = IMPATIENCE
     folder = paths.scratch() / "mutant"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

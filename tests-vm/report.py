@@ -29,6 +29,9 @@ def table():
         runs = results.runs(which)
         revisions = sorted({run["revision"] for run in runs})
         yield f"{total(which):>13,} {unit} in {len(runs)} runs of {which}; versions: {' '.join(revisions) or 'none'}"
+        for run in runs:
+            if "failed" in run:
+                yield f"{'failed':>21}: {run['name']}, seed {run['seed']}, version {run['revision']}: {run['failed']}"
         counts = {**parts(which), **results.totals(runs)}
         for what, count in counts.items():
             if what != unit:

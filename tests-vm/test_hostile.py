@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import KERNEL_COMPLAINS
+from harness.complaints import complaints
 from harness.copies import Copies
 from harness.disk import Disk
 from harness.machine import Machine
@@ -91,7 +91,7 @@ def crafted(lab):
     lab.vm.run("rm -rf /run/dm-remap")
     yield craft
     lab.vm.run("dmremap stop --all")
-    assert not lab.vm.run(f"dmesg | grep -E '{KERNEL_COMPLAINS}' || true")
+    assert not complaints(lab.vm)
 
 
 def checksum(lab):

@@ -13,8 +13,7 @@ BOOTS, RESTARTS, MINUTES = 4, 4, 0.3
 def test_nothing_is_lost_however_often_it_boots(seed):
     """Whatever happens to the disks meanwhile."""
     life = Life(scratch() / "life", System("trixie", "initramfs-tools"), seed)
-    for _ in range(BOOTS):
-        life.boot()
+    life.live(BOOTS)
     print(life.done)
 
 

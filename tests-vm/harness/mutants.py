@@ -7,7 +7,7 @@ not would not see the same mistake in earnest.
 from random import Random
 
 from .campaigns import PromiseBroken, campaign
-from .errors import GuestError
+from .errors import GuestError, TimedOut
 from .kernels import lane
 from .mutation import Mutant, campaigns_with
 from .programs import PROGRAMS
@@ -32,6 +32,8 @@ def seen_by(mutant, tree, folder, seed):
             recorded.judge(seed, states=20, flush_states=50, folder=programs)
         except PromiseBroken:
             return name
+        except TimedOut:
+            continue  # a busy host is no reason
         except (AssertionError, GuestError) as error:
             said, _, _ = str(error).partition("\n")
             return f"{name}, in the guest: {said}"

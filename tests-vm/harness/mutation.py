@@ -26,7 +26,8 @@ def mutate(mutant, sources):
     """Makes the change in a copy of the sources."""
     path = sources / mutant.file
     code = path.read_text()
-    assert code.count(mutant.right) == 1, f"{mutant.name}: {mutant.right!r} is there {code.count(mutant.right)} times"
+    if code.count(mutant.right) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.right!r} is {code.count(mutant.right)} times in {mutant.file}")
     path.write_text(code.replace(mutant.right, mutant.wrong))
 
 

@@ -12,6 +12,7 @@ from random import Random
 
 from .adopted import CONFIG, MAIN, SPARE, Adopted
 from .assembler import examine, main_sectors
+from .complaints import complaints
 from .copies import Copies
 from .disk import SECTOR, Disk
 from .hotplug import active
@@ -19,13 +20,14 @@ from .impostors import clone_of_main, clone_of_spare, spare_of_another_set
 from .machine import Machine
 from .remap import Remap
 from .root import ROOT_UUID, sectors_of
+from .saved import SavedMachine, bare_kernel
 
 FILES = 8
 TIMEOUT = 10  # of dm-remap for its members, in seconds
 
 
-class Saved:
-    """`with Waiting(system, seed) as saved: saved.restart(number)`: raises for a promise that is broken."""
+class Restarts:
+    """`with Waiting(system, seed) as restarts: restarts.restart(number)`: raises for a promise that is broken."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -34,12 +36,7 @@ class Saved:
     def __enter__(self):
         with ExitStack() as stack:
             self._prepare(stack)
-            self.state = self.main.path.with_suffix(".state")
-            stack.callback(self.state.unlink, missing_ok=True)
-            with self._machine() as vm:
-                vm.start()
-                self._wait(vm)
-                vm.save(self.state)
+            self.saved = stack.enter_context(self._saved())
             self._stack = stack.pop_all()
         return self
 
@@ -56,7 +53,7 @@ class Saved:
             before = {disk: disk.digest() for disk in (*others, *([spare] if lost else []))}
             disks = [self.main, spare, *others]
             random.shuffle(disks)
-            with self._machine(state=self.state) as vm:
+            with self.saved.again() as vm:
                 vm.start()
                 for disk in disks:
                     vm.plug(disk)
@@ -65,6 +62,7 @@ class Saved:
                     self._refused(vm, disks)
                 else:
                     self._used(vm, spare, disks)
+                    assert not complaints(vm)
             assert lost or examine(spare.path)["valid_copies"] == 5
             for disk, digest in before.items():
                 assert disk.digest() == digest, f"{disk.serial} was written to"
@@ -79,7 +77,7 @@ class Saved:
             yield spare_of_another_set()
 
 
-class Bare(Saved):
+class Bare(Restarts):
     """A kernel with nothing but dm-remap; no udev, and the set is asked for by its UUID."""
 
     PAUSE = 0.1
@@ -88,8 +86,8 @@ class Bare(Saved):
         super().__init__(seed)
         self.boot = lane
 
-    def _machine(self, **options):
-        return Machine(self.boot, [], append="loglevel=3", memory=256, cpus=1, **options)
+    def _saved(self):
+        return bare_kernel(self.boot)
 
     def _prepare(self, stack):
         """A main that holds something else wherever it was moved from."""
@@ -106,10 +104,6 @@ class Bare(Saved):
                 self.sum = vm.run(f"sha256sum < {dev.dev}")
         for sector in random.sample(sorted(main_sectors(examine(self.spare.path))), 5):
             assert self.main.read_at(sector * SECTOR, SECTOR) == bytes(SECTOR)
-
-    def _wait(self, vm):
-        vm.guest.wait_up(240)
-        vm.run("modprobe dm-remap")
 
     def _used(self, vm, spare, disks):
         self._wait_for(vm, disks)
@@ -131,7 +125,7 @@ class Bare(Saved):
             vm.device_of(disk)
 
 
-class Waiting(Saved):
+class Waiting(Restarts):
     """A Debian system whose initramfs waits for the disks of its root."""
 
     PAUSE = 1
@@ -147,13 +141,11 @@ class Waiting(Saved):
         boot = self.system.boot(self.system.image({CONFIG: adopted.config}), f"UUID={ROOT_UUID}")
         self.boot = boot._replace(append=boot.append.replace(" rw ", " ro "))
 
-    @staticmethod
-    def _wait(vm):
-        vm.console.expect("root: missing: ", 120)
-
-    def _machine(self, **options):
+    def _saved(self):
         """Its root is mounted read-only, so that the main can be the same for all."""
-        return Machine(self.boot, [], append=f"loglevel=5 rd.dmremap.timeout={TIMEOUT}", **options)
+        return SavedMachine(lambda **options: Machine(self.boot, [], append=f"loglevel=5 rd.dmremap.timeout={TIMEOUT}",
+                                                      **options),
+                            lambda vm: vm.console.expect("root: missing: ", 120))
 
     def _populate(self, adopted, random):
         """Files in whose place the bare main has something else."""

@@ -16,25 +16,25 @@ EARLIER = paths.SOURCE / "docs/campaigns.jsonl"
 TESTED = ("kernel", "assembler", "dracut-module", "initramfs-tools-hook")
 
 
-def _revision():
+def revision():
     """The last commit of what is tested; with a + if it has been changed since."""
     def git(*argv):
         return subprocess.run(["git", *argv, "--", *TESTED], cwd=paths.SOURCE, capture_output=True, text=True, check=False)
     return git("log", "-1", "--format=%h").stdout.strip() + "+" * bool(git("diff", "--quiet", "HEAD").returncode)
 
 
-def keep(campaign, name, seed, found):
-    """Adds a run; `found` are counts, also by name."""
+def keep(campaign, name, seed, tested, found, failed=None):
+    """Adds a run of what is `tested`, a revision(); `found` are counts, also by name, `failed` is why it ended early."""
     with open(RESULTS, "a", encoding="utf-8") as file:
         print(json.dumps({"campaign": campaign, "name": name, "seed": seed, "time": round(time.time()),
-                          "revision": _revision(), "found": found}), file=file)
+                          "revision": tested, "found": found, **({"failed": failed} if failed else {})}), file=file)
 
 
-def runs(campaign=None):
-    """All runs, of one campaign or of any; each once, wherever its line is."""
+def runs(campaign, tested=None):
+    """All runs of a campaign, or those of a revision; each once, wherever its line is."""
     files = [file.read_text(encoding="utf-8") for file in (EARLIER, RESULTS) if file.exists()]
     found = map(json.loads, dict.fromkeys("".join(files).splitlines()))
-    return [run for run in found if campaign in (None, run["campaign"])]
+    return [run for run in found if run["campaign"] == campaign and tested in (None, run["revision"])]
 
 
 def totals(chosen):

@@ -7,6 +7,7 @@ damaged, scrubbed and repaired, the device is suspended and reloaded, and the se
 from contextlib import ExitStack
 
 from .assembler import dmremap, examine
+from .complaints import complaints
 from .copies import Copies
 from .disk import Disk
 from .machine import Machine
@@ -62,6 +63,7 @@ def soak(lane, seed, minutes):
                 disk.heal()
             dev.message("repair")
             dev.wait(lambda status: status.valid_copies == "5/5")
+        assert not complaints(vm)
         dmremap("check", storm.spare.path, check=0)
         return storm.happened
 

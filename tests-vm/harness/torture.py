@@ -18,6 +18,7 @@ from random import Random
 from .ackwriter import AckWriter
 from .adopted import CONFIG, MAIN, SPARE, Adopted
 from .assembler import examine
+from .complaints import complaints
 from .copies import BLOCK, Copies
 from .disk import SECTOR, Disk, copy_sparse
 from .hotplug import active
@@ -65,14 +66,19 @@ class Life:
     def done(self):
         return {"boots": self.boots, "what happened": self.state["done"]}
 
-    def boot(self):
+    def live(self, boots):
+        """Goes on until so many are done. The last of them is to see what that before it has left."""
+        while self.boots < boots:
+            self._boot(Boot.play if self.boots + 1 < boots else Boot.come_up)
+
+    def _boot(self, how):
         """One more. Raises for a promise that is broken; then it is as if it had not been."""
         with ExitStack() as stack:
             before, after = (self.folder / str(self.boots + more) for more in (0, 1))
             disks = [stack.enter_context(Disk.copy_of(before / name, **options))
                      for name, options in zip(DISKS, (MAIN, SPARE, {"serial": "MARK", "write_through": True}))]
             boot = Boot(self.system, copy.deepcopy(self.state), *disks, stack)
-            boot.play()
+            how(boot)
             boot.state["done"] = Counter(boot.state["done"]) + Counter(boot.happened)
             boot.state["boots"] += 1
             shutil.rmtree(after, ignore_errors=True)
@@ -113,8 +119,8 @@ class Boot:
         return drawn
 
     def play(self):
-        if self.happens("metadata damaged", 0.5):
-            self.damage()
+        if self.random.random() < 0.5 and self.damage():
+            self.happened.append("metadata damaged")
         self.others()
         if self.happens("disks in another order", 0.4):
             self.random.shuffle(self.disks)
@@ -125,10 +131,7 @@ class Boot:
             how = "there"
         self.happened += [end] if how == "there" else [f"disks {how}", end]
         there = self.disks if how == "there" else [disk for disk in self.disks if disk not in away]
-        append = "loglevel=5" + (" rd.dmremap.timeout=3" if how == "gone" else "")
-        image = self.system.image({CONFIG: self.state["config"]})
-        with Machine(self.system.boot(image, f"UUID={ROOT_UUID}"), list(there), append,
-                     powerloss=end != "shutdown") as vm:
+        with self.machine(there, " rd.dmremap.timeout=3" * (how == "gone"), powerloss=end != "shutdown") as vm:
             vm.start()
             if end == "power cut while booting":
                 self.cut(vm, self.random.randrange(1, 12))
@@ -136,11 +139,21 @@ class Boot:
                 self.live(vm, [] if how == "there" else away, how, end)
         self.nobody_else_was_touched()
 
+    def come_up(self):
+        """With nothing that happens to it."""
+        with self.machine(self.disks) as vm:
+            vm.start()
+            self.check(vm)
+            vm.shutdown()
+
+    def machine(self, disks, append="", **options):
+        image = self.system.image({CONFIG: self.state["config"]})
+        return Machine(self.system.boot(image, f"UUID={ROOT_UUID}"), list(disks), f"loglevel=5{append}", **options)
+
     def live(self, vm, away, how, end):
         """From its start on."""
         if away:
             self.bring(vm, away, how)
-        vm.guest.wait_up(240)
         self.check(vm)
         self.work(vm)
         if end == "shutdown":
@@ -157,6 +170,7 @@ class Boot:
         """
         Of each block all instances but one, or fewer. That is in a whole copy: in others the power may
         have gone while they were written, and none is whole if that was while they were being mended.
+        Then nothing is damaged, and False returned.
         """
         found = examine(self.spare.path)
         copies = Copies.from_examine(self.spare, found)
@@ -167,6 +181,7 @@ class Boot:
             others = [number for number in range(len(copies)) if number != keeper]
             for number in self.random.sample(others, self.random.randrange(5)):
                 copies[number].corrupt(self.random.choice(["zero", "random", "flip"]), self.random.random(), block)
+        return bool(whole)
 
     def others(self):
         """Disks that look like those of the set, or belong to another."""
@@ -206,7 +221,8 @@ class Boot:
     # --- what has to be so ---
 
     def check(self, vm):
-        """The root is the set, of the right disks, and nothing is missing."""
+        """It comes up, the root is the set, of the right disks, and nothing is missing."""
+        vm.guest.wait_up(240)
         assert vm.run("findmnt -no SOURCE /") == "/dev/mapper/root\n"
         log = [json.loads(line) for line in vm.run("cat /run/dm-remap/activation.jsonl").splitlines()]
         assert [entry["name"] for entry in log if entry["activated"]] == ["root"], log
@@ -217,6 +233,8 @@ class Boot:
             vm.run("sha256sum --check --strict --quiet", stdin=self.state["sums"].encode(), timeout=240)
         if self.state["writer"] is not None:
             assert not self.writer(self.state["writer"]).lost(vm, POOL)
+        assert not complaints(vm)
+        self.happened.append("all was there")
 
     def nobody_else_was_touched(self):
         for disk, before in self.untouched:

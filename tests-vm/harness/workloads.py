@@ -5,6 +5,7 @@ state that a power cut might leave of it: campaigns/crash_states.c.
 """
 
 import json
+import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -14,14 +15,18 @@ from typing import NamedTuple
 
 from .assembler import examine
 from .campaigns import campaign
+from .complaints import complaints
 from .debian import debian
 from .disk import SECTOR, Disk
+from .initramfs import Boot
+from .loaded import load
 from .machine import Machine
 from .mutation import SMALL_STEPS, lane_with
 from .oracle import Oracle
 from .patience import deadline
 from .record import Record
 from .remap import Remap
+from .saved import bare_kernel
 from .storm import Storm
 
 BLOCK = 4096
@@ -35,15 +40,26 @@ class Recorded(NamedTuple):
 
     folder: Path
     spares: int
-    oracle: int
+    seed: int
+    oracle: Oracle  # None if there was none
     alone: int
+    lane: Boot
 
-    def judge(self, seed, states=4, flush_states=10, folder=None):
-        """How many states there were, by what was done with them. Raises for one that breaks a promise."""
+    def judge(self, seed, states=4, flush_states=10, kept=4, folder=None):
+        """
+        How many states there were, by what was done with them; the target loads so many of those that have to
+        be mended. Raises for one that breaks a promise.
+        """
         spares = [word for number in range(self.spares) for word in ("--spare", number + 1)]
-        return campaign("crash_states", self.folder, "--main", 0, *spares, "--journal", self.spares + 1,
-                        "--oracle", self.oracle, "--alone", self.alone, "--seed", seed,
-                        "--states", states, "--flush-states", flush_states, folder=folder)
+        keep = self.folder / "kept"
+        keep.mkdir()
+        done = campaign("crash_states", self.folder, "--main", 0, *spares, "--journal", self.spares + 1,
+                        "--oracle", self.seed, "--alone", self.alone, "--seed", seed,
+                        "--states", states, "--flush-states", flush_states, "--keep", keep, "--kept", kept, folder=folder)
+        with bare_kernel(self.lane) as saved:
+            for state in sorted(keep.iterdir()):
+                load(saved, state, self.oracle)
+        return {**done, "loaded_by_the_target": len(os.listdir(keep))}
 
 
 class Scene:
@@ -161,10 +177,15 @@ def storm(scene, dev, operations):
         nonlocal job
         weather.change_main()
         if not job or job.status is not None:
+            succeeded(job)
             job = scene.vm.spawn(scene.random.choice((weather.reload_command, weather.move_command))())
 
     scene.until(operations, step)
-    job.wait()
+    succeeded(job)
+
+
+def succeeded(job):
+    assert not job or job.wait().status == 0, job.wait()
 
 
 def bursts(scene, operations):
@@ -306,5 +327,8 @@ def record(name, lane, random, folder, times=1, changes=()):
             lane = lane_with(changes, debian(), Path(sources))
     with Scene(lane, random, folder, workload.spares) as scene:
         workload.play(scene, workload.size * times)
+        if scene.oracle and not scene.oracle.runs:
+            scene.oracle.ended()
+        assert not complaints(scene.vm)
         boot_after_cut(scene)
-    return Recorded(folder, len(workload.spares), scene.seed, workload.alone)
+    return Recorded(folder, len(workload.spares), scene.seed, scene.oracle, workload.alone, lane)
