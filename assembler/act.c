@@ -212,8 +212,13 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 	o->valid_copies = d->spare ? d->spare->valid_copies : 0;
 	if (d->kind == DECIDE_ACTIVATE)
 		look_again(d);
+	if (d->kind == DECIDE_ACTIVATE && !mend(d, policy, o))
+		return;
+	/* mending takes its time, too */
+	if (d->kind == DECIDE_ACTIVATE && !policy->dry_run)
+		look_again(d);
 	if (d->kind == DECIDE_ACTIVATE) {
-		if (mend(d, policy, o) && !policy->dry_run)
+		if (!policy->dry_run)
 			activate(d, policy, o);
 		return;
 	}

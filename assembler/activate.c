@@ -92,6 +92,22 @@ static void table_line(const struct activation *a, char *text, size_t size)
 		 scrub);
 }
 
+/* Of an activation that was cut short there may be a device without a table, which nobody can have in use. */
+static void remove_remains(const char *name, const char *uuid)
+{
+	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
+	const char *found = NULL;
+	struct dm_info info;
+
+	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists &&
+	    !info.live_table)
+		found = dm_task_get_uuid(task);
+	if (found && !strcmp(found, uuid))
+		task_unmap(name);
+	if (task)
+		dm_task_destroy(task);
+}
+
 int activate_create(const struct activation *a)
 {
 	char params[256], uuid[UUID_STR_LEN + sizeof(UUID_PREFIX)] = UUID_PREFIX;
@@ -106,6 +122,7 @@ int activate_create(const struct activation *a)
 
 	table_line(a, params, sizeof(params));
 	uuid_unparse_lower(a->uuid, uuid + strlen(UUID_PREFIX));
+	remove_remains(m.name, m.uuid);
 	return task_map(&m);
 }
 

@@ -32,7 +32,7 @@ static bool parse_dm_uuid(const char *text, uuid_t set)
 	       !uuid_parse(text + strlen(UUID_PREFIX), set);
 }
 
-/* Ask for the UUID and number of one device; false if it isn't a set. */
+/* Ask for the UUID and number of one device; false if it isn't a set, or one whose activation was cut short. */
 static bool inspect(const char *name, struct active_set *set)
 {
 	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
@@ -40,7 +40,8 @@ static bool inspect(const char *name, struct active_set *set)
 	struct dm_info info;
 	bool ours = false;
 
-	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists)
+	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists &&
+	    info.live_table)
 		uuid = dm_task_get_uuid(task);
 	if (uuid && parse_dm_uuid(uuid, set->uuid)) {
 		snprintf(set->name, sizeof(set->name), "%s", name);

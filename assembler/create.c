@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
+#include "active.h"
 #include "command.h"
 #include "copies.h"
 #include "log.h"
@@ -100,21 +101,31 @@ static void make_super(const struct request *r, struct dmr_super *s)
 	spare_identity(&r->spare, s);
 }
 
-/* A spare is covered by its own copies; as the main of another set it would never be found again. */
-static int refuse_spare_as_main(struct request *r)
+/*
+ * A spare is covered by its own copies; as the main of another set it would never be found again. What an active
+ * set has already is read by that set alone.
+ */
+static int refuse_member_as_main(struct request *r)
 {
-	int fd = device_open(&r->main, false);
+	const char *main = printable(r->main.path);
 	struct copies c;
-	int status = 0;
+	uuid_t set;
+	int fd, status = 0;
 
+	if (!r->main.is_file &&
+	    (active_holder(r->main.dev, set) || active_holder(r->main.disk, set))) {
+		log_error("main %s is a member of an active set; name another main", main);
+		return EXIT_UNDONE;
+	}
+	fd = device_open(&r->main, false);
 	if (fd < 0) {
 		device_complain(r->main.path, fd);
 		return EXIT_FAILED;
 	}
-	if (!copies_read_super(&c, fd, r->main.sectors, NULL) && c.elected >= 0) {
-		log_error("main %s is the spare of a dm-remap set; name another main, or the two "
-			  "the other way round",
-			  printable(r->main.path));
+	if (!copies_read_super(&c, fd, r->main.sectors, NULL) && c.verdict != VERDICT_NONE) {
+		log_error("main %s is the spare of a dm-remap set, or was one ('dmremap examine "
+			  "%s' shows it); name another main, or the two the other way round",
+			  main, main);
 		status = EXIT_UNDONE;
 	}
 	copies_free(&c);
@@ -132,7 +143,7 @@ static int create(struct request *r)
 	if (!status)
 		status = refuse_impossible(r);
 	if (!status)
-		status = refuse_spare_as_main(r);
+		status = refuse_member_as_main(r);
 	if (status)
 		return status;
 	make_super(r, &super);

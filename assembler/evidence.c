@@ -24,7 +24,7 @@ static const struct weight {
 	[FACT_FSUUID] = {"fsuuid", 50, -10, false},
 };
 
-#define SIZE_LARGER	     10 /* the device has grown, or it is another one */
+#define SIZE_LARGER          10 /* the device has grown, or it is another one */
 #define PARTITION_RENUMBERED -10 /* the partition differs, but its PARTUUID agrees */
 
 static enum says compare_text(const char *recorded, const char *found)
@@ -67,7 +67,8 @@ void evidence_compare(const struct dmr_identity *id, uint64_t need, const struct
 
 	memset(e, 0, sizeof(*e));
 	e->possible = d->sectors >= need;
-	e->says[FACT_SIZE] = !e->possible	     ? SAYS_NO
+	e->hardware_recorded = *id->wwid || *id->serial;
+	e->says[FACT_SIZE] = !e->possible            ? SAYS_NO
 			     : d->sectors == sectors ? SAYS_YES
 						     : SAYS_LARGER;
 	e->says[FACT_WWID] = compare_text(id->wwid, d->wwid);
@@ -129,7 +130,7 @@ bool evidence_elsewhere(const struct evidence *e)
 		if (weights[fact].hardware && e->says[fact] == SAYS_YES)
 			return false;
 	}
-	return evidence_cloned(e);
+	return e->hardware_recorded;
 }
 
 bool evidence_recognises(const struct evidence *e)

@@ -29,6 +29,7 @@ struct evidence {
 	} says[FACTS];
 	int confidence; /* 0-100; 0 also if the device is too small */
 	bool possible; /* passes the hard checks */
+	bool hardware_recorded; /* as some disks tell nothing of their hardware, and images have none */
 };
 
 /*
@@ -47,7 +48,10 @@ bool evidence_strong(const struct evidence *e);
 /* It is other hardware than was recorded: a clone, or what was copied to a new disk. */
 bool evidence_cloned(const struct evidence *e);
 
-/* The same, and nothing of the hardware agrees: no disk that another kernel only has another name for. */
+/*
+ * Hardware was recorded, and nothing of it agrees: no disk that another kernel only has another name for. A disk that
+ * tells nothing of itself, as those behind USB may not, is none that did.
+ */
 bool evidence_elsewhere(const struct evidence *e);
 
 /* Anything besides the size agrees. */

@@ -264,6 +264,7 @@ int cmd_incremental(int argc, char **argv)
 		return status;
 	path = argv[optind];
 	policy_read(&r.policy, in_initramfs());
+	r.policy.no_clones = true;
 	if (r.policy.debug)
 		log_verbosity = 1;
 	err = read_device(&d, path);

@@ -142,13 +142,29 @@ static void compare_spare(const struct found_spare *s, struct evidence *e)
 	evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device, e);
 }
 
-/*
- * Another spare of the same set: the one that is where it was recorded stands, of two of these the
- * newer. Returns false, with a decision made, if @d's isn't the one.
- */
-static bool stands_among_spares(const struct match_input *in, struct decision *d)
+static uint64_t generation_of(const struct found_spare *s)
 {
-	const struct dmr_super *mine = d->spare->super, *theirs;
+	return le64_to_cpu(s->super->header.generation);
+}
+
+/*
+ * Of two spares that both are where they were recorded the newer stands; not so if it can be carried to another
+ * machine, which makes of it what it likes.
+ */
+static bool is_newer(const struct found_spare *s, const struct found_spare *than)
+{
+	return generation_of(s) > generation_of(than) &&
+	       (!s->device->removable || than->device->removable);
+}
+
+/*
+ * Another spare of the same set, if the config does not rule it out: the one that is where it was recorded stands, of
+ * two of these the newer. Returns false, with a decision made, if @d's isn't the one.
+ */
+static bool stands_among_spares(const struct match_input *in, struct decision *d,
+				const struct named_set *set)
+{
+	const struct dmr_super *theirs;
 	const struct found_spare *heir;
 	struct evidence me, other;
 
@@ -158,7 +174,8 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 		const char *path = printable(s->device->path);
 
 		theirs = s->super;
-		if (s == d->spare || uuid_compare(s->uuid, d->uuid))
+		if (s == d->spare || uuid_compare(s->uuid, d->uuid) ||
+		    (set && set->spare.count && !spare_named(in, s, set)))
 			continue;
 		if (!theirs && !evidence_strong(&me)) {
 			decide(d, DECIDE_CONFLICT, "%s holds the remains of the same set as %s",
@@ -185,19 +202,17 @@ static bool stands_among_spares(const struct match_input *in, struct decision *d
 			       printable(d->spare->device->path), path);
 			return false;
 		}
-		if (evidence_strong(&other) == evidence_strong(&me) &&
-		    (!evidence_strong(&me) ||
-		     mine->header.generation == theirs->header.generation)) {
-			decide(d, DECIDE_CONFLICT, "both %s and %s claim to be its spare",
-			       printable(d->spare->device->path), path);
-			return false;
-		}
-		if (evidence_strong(&other) == evidence_strong(&me) &&
-		    le64_to_cpu(mine->header.generation) < le64_to_cpu(theirs->header.generation)) {
+		if (evidence_strong(&other) != evidence_strong(&me))
+			continue;
+		if (evidence_strong(&me) && is_newer(d->spare, s))
+			continue;
+		if (evidence_strong(&me) && is_newer(s, d->spare))
 			decide(d, DECIDE_SKIP, "%s is older than %s, the set's other spare",
 			       printable(d->spare->device->path), path);
-			return false;
-		}
+		else
+			decide(d, DECIDE_CONFLICT, "both %s and %s claim to be its spare",
+			       printable(d->spare->device->path), path);
+		return false;
 	}
 	return true;
 }
@@ -209,7 +224,7 @@ static bool spare_is_itself(struct decision *d)
 	struct evidence e;
 
 	compare_spare(d->spare, &e);
-	if (d->named || !evidence_cloned(&e))
+	if (d->named || (!evidence_cloned(&e) && !evidence_elsewhere(&e)))
 		return true;
 	decide(d, DECIDE_CONFLICT,
 	       "%s may be a copy of its spare, which was on another disk; name the set "
@@ -218,7 +233,10 @@ static bool spare_is_itself(struct decision *d)
 	return false;
 }
 
-/* The spare of a set whose metadata on @d's spare is lost: whole, and where it was recorded. NULL if there is none. */
+/*
+ * The spare of a set whose metadata on @d's spare is lost: whole, where it was recorded, and written last as far as
+ * can be told. NULL if there is none.
+ */
 static const struct found_spare *find_better(const struct match_input *in, const struct decision *d)
 {
 	struct evidence e;
@@ -227,7 +245,8 @@ static const struct found_spare *find_better(const struct match_input *in, const
 		const struct found_spare *s = &in->spares[i];
 
 		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST ||
-		    spare_out_of_office(in, s))
+		    spare_out_of_office(in, s) ||
+		    (d->spare->super && generation_of(d->spare) > generation_of(s)))
 			continue;
 		compare_spare(s, &e);
 		if (evidence_strong(&e))
@@ -366,7 +385,7 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 	}
 	if (!spare_usable(in, d, set))
 		return;
-	if (!stands_among_spares(in, d) || !spare_is_itself(d)) {
+	if (!stands_among_spares(in, d, set) || !spare_is_itself(d)) {
 		find_contested(in, d, set);
 		return;
 	}

@@ -159,7 +159,10 @@ static bool lies_on_main(dev_t dev, const struct policy *policy, uuid_t set)
 
 	if (device_read_number(&d, dev) || active_is_set(d.dm_uuid))
 		return false;
-	found = is_main(&d, policy, set) || (read_disk(&d, &disk) && is_main(&disk, policy, set));
+	/* device-mapper lets others have the main of an active set, too */
+	found = active_holder(d.dev, set) || is_main(&d, policy, set) ||
+		(read_disk(&d, &disk) &&
+		 (active_holder(disk.dev, set) || is_main(&disk, policy, set)));
 	n = sysfs_related(d.disk, "slaves", below, MAX_RELATED);
 	for (int i = 0; i < n && !found; i++)
 		found = lies_on_main(below[i], policy, set);

@@ -8,6 +8,7 @@
 #include "command.h"
 #include "log.h"
 #include "mend.h"
+#include "probe.h"
 #include "report.h"
 
 static const char usage[] =
@@ -51,7 +52,7 @@ static int mend(struct copies *c, const struct device *d)
 static int repair(struct copies *c, const struct device *d, bool dry_run)
 {
 	struct mend_result plan;
-	char sentence[512];
+	char sentence[512], signature[64];
 
 	report_sentence(c, d, sentence, sizeof(sentence));
 	if (c->verdict == VERDICT_LOST) {
@@ -61,6 +62,9 @@ static int repair(struct copies *c, const struct device *d, bool dry_run)
 	puts(sentence);
 	if (c->verdict == VERDICT_CLEAN)
 		return EXIT_FINE;
+	if (probe_signature(d, signature, sizeof(signature)) > 0)
+		log_info("%s also holds a signature of type %s, which is written over",
+			 printable(d->path), printable(signature));
 	if (!dry_run)
 		return mend(c, d);
 	mend_plan(c, &plan);

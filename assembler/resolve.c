@@ -87,7 +87,9 @@ static int resolve(char *path)
 	if (!member_below(d.dev, set))
 		return EXIT_FINE;
 	uuid_unparse_lower(set, uuid);
-	log_error("%s is, or is on, the main of set %s, which is not active: 'dmremap assemble %s'",
+	log_error("%s is, or is on, the bare main of set %s: 'dmremap assemble %s' if that is not "
+		  "active, "
+		  "else take away what was made on its main",
 		  printable(asked), uuid, uuid);
 	return EXIT_UNDONE;
 }

@@ -99,6 +99,38 @@ def test_create_refuses_the_spare_of_a_set_as_main(image):
                    untouched=[spare, other])
 
 
+def test_create_refuses_what_was_a_spare_as_main(image):
+    """A set on it could never be assembled: it may be the other one's."""
+    main, spare, other = image("64M", "main"), image("16M", "spare"), image("16M", "other")
+    dmremap("create", "home", "--main", main, "--spare", spare, check=0)
+    with open(spare, "r+b") as file:
+        for copy in examine(spare)["copies"]:
+            file.seek(copy["offset_bytes"] + 300)
+            file.write(b"overwritten")
+    assert_refused(NOT_DONE, spare, "create", "x", "--main", spare, "--spare", other,
+                   untouched=[spare, other])
+
+
+def test_an_active_set_has_its_main_alone(boot, new_disk):
+    main, spare, other = new_disk("64M"), new_disk("16M"), new_disk("16M")
+    vm = boot(main, spare, other)
+    vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev} && dmremap assemble home")
+    done = vm.run(f"dmremap create x --main {main.dev} --spare {other.dev}", check=False)
+    assert (done.status, done.stdout) == (NOT_DONE, "")
+    assert f"main {main.dev} is a member of an active set" in done.stderr
+
+
+def test_an_activation_that_was_cut_short_is_none(boot, new_disk):
+    """dmremap was killed, by udev perhaps, while the disk did not answer: the set is not active."""
+    main, spare = new_disk("64M"), new_disk("16M")
+    vm = boot(main, spare)
+    uuid = vm.run(f"dmremap create home --main {main.dev} --spare {spare.dev}").strip()
+    vm.run(f"dmsetup create home --notable --uuid DMREMAP-{uuid}")
+    assert vm.run("dmremap status --json").strip() == '{"sets":[]}'
+    vm.run("dmremap assemble home")
+    assert " remap rw ok " in vm.run("dmsetup status home")
+
+
 def test_create_refuses_a_spare_that_is_something_else(image, tmp_path):
     main, spare = image("64M", "main"), image("16M", "spare")
     small, tree = image("512K", "small"), tmp_path / "folder"

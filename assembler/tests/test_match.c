@@ -29,7 +29,8 @@
  * A spare, of a set A or B, is one that also has spare=A, and perhaps
  *
  * was=SERIAL: the one that was recorded, if not its own · gen=GENERATION · state=STATE · id=N peer=N:
- * whom it names as itself and the other · copies=N whole ones · lost · holds=SIGNATURE
+ * whom it names as itself and the other · copies=N whole ones · lost · lost-table: its superblock is there ·
+ * holds=SIGNATURE
  */
 struct situation {
 	const char *what;
@@ -117,6 +118,10 @@ static const struct situation clones_and_neighbours[] = {
 	{"main cloned, only the clone there, named, but its own may come", .was = "wwid=w fsuuid=f",
 	 .now = "sda wwid=x fsuuid=f\n" SPARE, .config = "set A", .no_clones = true,
 	 .decided = "A: missing", .because = "its main is not there, but /dev/sda, which may be a clone"},
+	{"a clone of the main on a disk without ids, named, but its own may come",
+	 .was = "part=1 wwid=w partuuid=p", .now = "sda1 part=1 partuuid=p\n" SPARE,
+	 .config = "set A main=partuuid:p", .no_clones = true, .decided = "A: missing",
+	 .because = "its main is not there, but /dev/sda1, which may be a clone"},
 	{"its wwid is another with this kernel, and it is named", .was = "wwid=w serial=s fsuuid=f",
 	 .now = "sda wwid=x serial=s fsuuid=f\n" SPARE, .config = "set A", .no_clones = true,
 	 .decided = "A: activate sda"},
@@ -164,6 +169,12 @@ static const struct situation clones_and_neighbours[] = {
 	{"spare cloned, only the clone there, named, but its own may come", .now = "sda wwid=w\n"
 	 "sdy spare=A was=s1 serial=s2\n", .config = "set A main=wwid:w", .no_clones = true,
 	 .decided = "A: missing", .because = "its spare is not there, but /dev/sdy, which may be a clone"},
+	{"a clone of the spare on a disk without ids, named, but its own may come",
+	 .now = "sda wwid=w\nsdy spare=A was=s1 serial=\n", .config = "set A main=wwid:w", .no_clones = true,
+	 .decided = "A: missing", .because = "its spare is not there, but /dev/sdy, which may be a clone"},
+	{"a clone of the spare on a disk without ids, and nobody named the set",
+	 .now = "sda wwid=w\nsdy spare=A was=s1 serial=\n", .decided = "A: conflict sda",
+	 .because = "/dev/sdy may be a copy of its spare"},
 	{"spare cloned, and it is what the config names", .now = "sda wwid=w\n"
 	 "sdy spare=A was=s1 serial=s2\n", .config = "set A spare=serial:s2", .no_clones = true,
 	 .decided = "A: activate sda"},
@@ -188,6 +199,15 @@ static const struct situation clones_and_neighbours[] = {
 static const struct situation spares[] = {
 	{"two are where they were recorded", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A gen=8\n",
 	 .decided = "A: skip; A: activate sda", .because = "/dev/sdx is older than /dev/sdy"},
+	{"a newer one on a stick, that attests itself", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A gen=8 usb\n",
+	 .decided = "A: conflict sda; A: skip", .because = "both /dev/sdx and /dev/sdy claim to be its spare"},
+	{"a newer one on a stick, and the set is named", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A gen=8 usb\n",
+	 .config = "set A main=wwid:w", .decided = "A: conflict sda; A: conflict sda"},
+	{"a newer one on a stick, that the config does not name", .now = "sda wwid=w\n"
+	 "sdx spare=A serial=s1\nsdy spare=A gen=8 usb\n", .config = "set A main=wwid:w spare=serial:s1",
+	 .decided = "A: activate sda; A: skip", .because = "/dev/sdy is not the one"},
+	{"an older one on a stick", .now = "sda wwid=w\nsdx spare=A gen=8\nsdy spare=A usb\n",
+	 .config = "set A main=wwid:w", .decided = "A: activate sda; A: skip"},
 	{"one was replaced", .now = "sda wwid=w\nsdx spare=A state=superseded\nsdy spare=A\n",
 	 .decided = "A: skip; A: activate sda", .because = "/dev/sdx was replaced by another one"},
 	{"only the one that was replaced", .now = "sda wwid=w\nsdx spare=A state=superseded\n",
@@ -234,6 +254,8 @@ static const struct situation spares[] = {
 	 .decided = "A: skip; A: skip; A: activate sda"},
 	{"metadata lost", .now = "sda wwid=w\nsdx spare=A lost\n", .decided = "A: damaged",
 	 .because = "'dmremap examine /dev/sdx' shows it"},
+	{"lost on the one that was written last", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A gen=9 lost-table\n",
+	 .config = "set A", .decided = "A: skip; A: damaged", .because = "cannot be used"},
 	{"lost on another than the set's own", .now = "sda wwid=w\nsdx spare=A\nsdy spare=A lost\n",
 	 .decided = "A: activate sda; A: skip", .because = "the set's own spare is /dev/sdx"},
 	{"lost on another, and nothing tells which is the own", .now = "sda wwid=w\n"
@@ -436,11 +458,12 @@ static void tell_spare(struct found_spare *found, struct dmr_super *s, const cha
 		found->valid_copies = atoi(value);
 		found->verdict = VERDICT_REPAIRABLE;
 	}
-	if (!strcmp(word, "lost")) {
+	if (!strncmp(word, "lost", 4)) {
 		found->verdict = VERDICT_LOST;
 		found->reason = DMR_LOST;
-		found->super = NULL;
 	}
+	if (!strcmp(word, "lost"))
+		found->super = NULL;
 }
 
 /* What set number @set has recorded of its main. */
