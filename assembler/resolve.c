@@ -19,7 +19,7 @@ static const char usage[] =
 	"What to use in place of DEVICE, the path of a block device. Print the set's\n"
 	"device if DEVICE is one, or is the main of an active set, or a partition of\n"
 	"that. Print nothing if it is none of these. Fail if it is the main of a set that\n"
-	"is not active, or is built on one.\n";
+	"is not active, or is built on a bare main.\n";
 
 static const struct option options[] = {
 	COMMON_LONG_OPTIONS,
@@ -63,10 +63,37 @@ static dev_t in_place_of(dev_t main, int number)
 	return found;
 }
 
+static bool is_active(const uuid_t set)
+{
+	struct active_set *sets;
+	int n = active_list(&sets);
+	bool found = false;
+
+	for (int i = 0; i < n; i++)
+		found |= !uuid_compare(sets[i].uuid, set);
+	if (n >= 0)
+		free(sets);
+	return found;
+}
+
+static void complain(const char *path, const uuid_t set)
+{
+	char uuid[UUID_STR_LEN];
+
+	uuid_unparse_lower(set, uuid);
+	if (is_active(set))
+		log_error("%s is on the bare main of set %s, not on the set, which is active: what "
+			  "was quicker than it, LVM perhaps, has to be deactivated",
+			  path, uuid);
+	else
+		log_error("%s is, or is on, the main of set %s, which is not active: 'dmremap "
+			  "assemble %s'",
+			  path, uuid, uuid);
+}
+
 static int resolve(char *path)
 {
 	char name[DMR_NAME_SIZE + 16], asked[sizeof(((struct device *)0)->path)];
-	char uuid[UUID_STR_LEN];
 	struct device d;
 	uuid_t set;
 	int number = 0;
@@ -86,11 +113,7 @@ static int resolve(char *path)
 	}
 	if (!member_below(d.dev, set))
 		return EXIT_FINE;
-	uuid_unparse_lower(set, uuid);
-	log_error("%s is, or is on, the bare main of set %s: 'dmremap assemble %s' if that is not "
-		  "active, "
-		  "else take away what was made on its main",
-		  printable(asked), uuid, uuid);
+	complain(printable(asked), set);
 	return EXIT_UNDONE;
 }
 
