@@ -108,6 +108,9 @@ MUTANTS = (
            "	return index ? (void *)s->table[index - 1] : s->super;\n}\n\nstatic bool is_sound",
            "	return index ? (void *)s->table[index > 1 ? index - 2 : 0] : s->super;\n}\n\nstatic bool is_sound",
            ("repairs",)),
+    Mutant("a repair writes over good blocks", "kernel/store_look.c",
+           "			differ |= 1U << i;\n	return differ;", "			differ = ~0U >> (32 - l->count);\n	return differ;",
+           ("repairs",)),
     # --- moves to another spare ---
     Mutant("the old spare is not superseded", "kernel/takeover.c",
            "		told = dmr_store_set_state(old, DMR_STATE_SUPERSEDED, new->super->spare_uuid);\n",

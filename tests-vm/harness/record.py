@@ -20,6 +20,7 @@ class Record:
     def __init__(self, folder):
         folder.mkdir(parents=True)
         self.folder = folder
+        self.places = []  # (disk, offset, length) of each write; who wants to know empties it before
         self._disks = {}
         self._file = open(folder / "operations", "wb")
         self._lock = threading.Lock()
@@ -31,6 +32,7 @@ class Record:
     def write(self, disk, offset, length, data, fua):
         """A write; data None stands for zeroes."""
         kind = ZEROES if data is None else WRITE
+        self.places.append((disk, offset, length))
         self._put(kind, self._disks[disk.node], fua, length, offset, 0, data or b"")
 
     def flush(self, disk, covers):

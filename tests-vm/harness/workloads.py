@@ -223,28 +223,36 @@ def overlaps(scene, operations):
 
 
 def damage(scene, copies):
-    """A command that writes over up to four of the five instances of each block."""
-    commands = []
-    for block in range(copies[0]["length_bytes"] // BLOCK):
-        for copy in scene.random.sample(copies, scene.random.randrange(5)):
-            source = scene.random.choice(("/dev/zero", "/dev/urandom"))
-            commands.append(f"dd if={source} of={scene.spare.dev} bs={BLOCK} count=1 oflag=direct"
-                            f" seek={copy['offset_bytes'] // BLOCK + block} 2> /dev/null")
-    scene.random.shuffle(commands)
-    return " && ".join([*commands, "true"])
+    """Writes over up to four of the five instances of each block; returns where on the spare."""
+    places = [copy["offset_bytes"] // BLOCK + block for block in range(copies[0]["length_bytes"] // BLOCK)
+              for copy in scene.random.sample(copies, scene.random.randrange(5))]
+    scene.random.shuffle(places)
+    scene.vm.run(" && ".join([*(f"dd if={scene.random.choice(('/dev/zero', '/dev/urandom'))} of={scene.spare.dev} bs={BLOCK}"
+                                f" count=1 oflag=direct seek={place} 2> /dev/null" for place in places), "true"]))
+    return places
 
 
 def repairs(scene, rounds):
     """Copies are damaged while nobody uses the set, and mended by dmremap or the target; then by a scrub."""
     uuid = scene.make()
+    with scene.again(uuid) as dev:
+        scene.start_oracle(dev, least=1)
+        scene.until(300, lambda: None)
+        scene.oracle.stop()
+        scene.oracle.ended()
     copies = examine(scene.spare.path)["copies"]
+    supers = [copy["offset_bytes"] // BLOCK for copy in copies]
     for _ in range(rounds):
         with scene.again(uuid) as dev:
             for _ in range(4):
                 dev.message(f"remap {scene.random.randrange(4000)} {scene.random.randrange(1, 9)}")
-            scene.vm.run(damage(scene, copies))
+            may_be_written = {*supers, *damage(scene, copies)}
+            scene.record.places.clear()
             dev.message("repair")
-        scene.vm.run(damage(scene, copies))
+            wrote = {(offset + at) // BLOCK for disk, offset, length in scene.record.places if disk is scene.spare
+                     for at in range(0, length, BLOCK)}
+            assert wrote <= may_be_written, f"a repair wrote over good blocks, {sorted(wrote - may_be_written)} of the spare"
+        damage(scene, copies)
         if scene.random.random() < 0.5:
             scene.vm.run(f"dmremap repair {scene.spare.dev}", check=False)
 
