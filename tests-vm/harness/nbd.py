@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+from collections import deque
 from pathlib import Path
 from random import Random
 
@@ -154,23 +155,35 @@ class Server:
 
     def _transmit(self, connection, disk, volatile):
         """
-        Handles requests in batches of what has arrived.
+        Handles one request after the other.
 
-        A flush covers the writes the guest knew to be complete when it asked for
-        it, so none of its own batch: a real disk need not cover those either.
+        A flush covers the writes that the guest knew to be complete when it asked for it: those that were
+        answered before it arrived. So before each answer all that has arrived is taken. A real disk need not
+        cover more either.
         """
-        buffer = bytearray()
-        while data := connection.recv(1 << 20):
-            buffer += data
-            known_complete = volatile.received
-            for request in _requests(buffer):
-                with self._order:
-                    if self._cut.is_set():
-                        return
-                    reply = self._handle(disk, volatile, known_complete, *request)
-                    if reply is None:
-                        return
-                    connection.sendall(reply)
+        buffer, waiting = bytearray(), deque()
+
+        def take(known_complete, flags=0):
+            try:
+                data = connection.recv(1 << 20, flags)
+            except BlockingIOError:
+                return True
+            buffer.extend(data)
+            waiting.extend((known_complete, *request) for request in _requests(buffer))
+            return bool(data)
+
+        while waiting or take(volatile.received):
+            if not waiting:
+                continue
+            answered = volatile.received
+            with self._order:
+                if self._cut.is_set():
+                    return
+                reply = self._handle(disk, volatile, *waiting.popleft())
+                if reply is None:
+                    return
+                take(answered, socket.MSG_DONTWAIT)
+                connection.sendall(reply)
 
     def _handle(self, disk, volatile, known_complete, flags, kind, handle, offset, length, data):
         """Does one request and returns the reply, or None when there is none to be given."""
