@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from harness.assembler import examine
+from harness.disk import copy_sparse
 from harness.hotplug import active, take_away
 
 
@@ -46,6 +48,21 @@ def test_whichever_comes_first_the_other_completes_the_set(pair, first):
         assert not vm.run(f"dmremap incremental {vm.device_of(disk)}")
     decisions = [found["decision"] for found in json.loads(vm.run("dmremap log --json"))["decisions"]]
     assert decisions == (["activate"] if first == "main" else ["missing", "activate"])
+
+
+def test_a_clone_does_not_complete_a_set_though_it_is_named(pair, new_disk):
+    """Nobody looks on. Whoever types it may say so."""
+    vm, main, spare = pair
+    uuid = examine(spare.path)["uuid"]
+    clone = new_disk("16M", "virtio", serial="CLONE")
+    copy_sparse(spare.path, clone.path)
+    vm.put("/etc/dm-remap.conf", f"set {uuid} main=serial:MAIN\n")
+    came(vm, main)
+    done = came(vm, clone)
+    assert done.status == 4 and "which may be a clone of it" in done.stdout + done.stderr
+    assert not active(vm)
+    vm.run("dmremap assemble home")
+    assert list(active(vm)) == ["home"]
 
 
 def test_a_spare_that_has_gone_is_forgotten(pair):
