@@ -9,6 +9,7 @@
 #define LENGTH 0x100000 /* of main, sectors */
 #define STRIDE 64 /* sectors of main between two extents */
 #define ROOM   8 /* sectors of spare for each */
+#define MOST   (DMR_BLOCK_ENTRIES - 1) /* in a block: the impossible version has one more */
 
 static struct dmr_super *super_of(char *version)
 {
@@ -67,18 +68,34 @@ static void make_first(struct history *h, uint64_t *random)
 		dmr_table_init(table_of(h->version[0], i), h->uuid, i, n.generation);
 }
 
-/* Enters some extents into a block; there is a place for each on main and on the spare. */
+static bool is_place(const struct history *h, uint32_t place)
+{
+	return dmr_is_data(&h->layout, (uint64_t)place * ROOM, ROOM);
+}
+
+/* The last one is for the impossible version. */
+static uint32_t last_place(const struct history *h)
+{
+	uint32_t place = h->layout.sectors / ROOM;
+
+	while (!is_place(h, place))
+		place--;
+	return place;
+}
+
+/* Enters some extents into a block, or fills it; there is a place for each on main and on the spare. */
 static void fill_block(const struct history *h, struct dmr_table *t, uint32_t *place,
 		       uint64_t *random)
 {
-	unsigned int most = random_next(random) % 2 ? 4 : 60;
+	static const unsigned int mosts[] = {4, 60, 2 * DMR_BLOCK_ENTRIES};
+	unsigned int most = mosts[random_next(random) % 3], n = 1 + random_next(random) % most;
+	const uint32_t last = last_place(h);
 
-	for (unsigned int n = 1 + random_next(random) % most; n; n--) {
-		uint64_t main = (uint64_t)++ * place * STRIDE, spare = (uint64_t)*place * ROOM;
-
-		if (main + ROOM > LENGTH || !dmr_is_data(&h->layout, spare, ROOM))
-			continue;
-		dmr_table_insert(t, main, spare, 1 + random_next(random) % ROOM, 0);
+	for (; n && *place + 1 < last; n--) {
+		*place += 1;
+		if (is_place(h, *place) && le32_to_cpu(t->header.count) < MOST)
+			dmr_table_insert(t, (uint64_t)*place * STRIDE, (uint64_t)*place * ROOM,
+					 1 + random_next(random) % ROOM, 0);
 	}
 }
 
@@ -133,9 +150,7 @@ static void make_impossible(struct history *h, uint32_t place)
 	char *now = h->version[VERSIONS - 1];
 	uint64_t generation = le64_to_cpu(super_of(now)->header.generation) + 1;
 
-	/* One behind the others; if there is none left they have taken all. */
-	while ((uint64_t)++place * ROOM < h->layout.sectors &&
-	       !dmr_is_data(&h->layout, (uint64_t)place * ROOM, ROOM))
+	while (!is_place(h, ++place)) /* one behind the others */
 		;
 	h->impossible = new_version(h);
 	for (uint32_t i = 1; i < h->blocks; i++) {
