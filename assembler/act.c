@@ -212,17 +212,17 @@ void act(struct decision *d, const struct policy *policy, struct outcome *o)
 	o->valid_copies = d->spare ? d->spare->valid_copies : 0;
 	if (d->kind == DECIDE_ACTIVATE)
 		look_again(d);
-	if (d->kind == DECIDE_ACTIVATE && !mend(d, policy, o))
-		return;
-	/* mending takes its time, too */
-	if (d->kind == DECIDE_ACTIVATE && !policy->dry_run)
-		look_again(d);
 	if (d->kind == DECIDE_ACTIVATE) {
-		if (!policy->dry_run)
-			activate(d, policy, o);
+		if (!mend(d, policy, o) || policy->dry_run)
+			return;
+		look_again(d); /* that took its time */
+	}
+	if (d->kind == DECIDE_ACTIVATE) {
+		activate(d, policy, o);
 		return;
 	}
-	if (d->spare && d->spare->verdict == VERDICT_REPAIRABLE && d->kind != DECIDE_ACTIVE)
+	if (d->spare && d->spare->verdict == VERDICT_REPAIRABLE && d->kind != DECIDE_ACTIVE &&
+	    o->repair == REPAIR_NONE)
 		o->repair = REPAIR_NEEDED;
 	/* what nobody asked for may be left undone; but not for a reason that needs somebody to look */
 	if (d->kind == DECIDE_CONFLICT || d->kind == DECIDE_DAMAGED ||

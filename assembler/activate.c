@@ -95,17 +95,11 @@ static void table_line(const struct activation *a, char *text, size_t size)
 /* Of an activation that was cut short there may be a device without a table, which nobody can have in use. */
 static void remove_remains(const char *name, const char *uuid)
 {
-	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
-	const char *found = NULL;
+	char found[DM_UUID_LEN];
 	struct dm_info info;
 
-	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists &&
-	    !info.live_table)
-		found = dm_task_get_uuid(task);
-	if (found && !strcmp(found, uuid))
+	if (task_info(name, &info, found) && !info.live_table && !strcmp(found, uuid))
 		task_unmap(name);
-	if (task)
-		dm_task_destroy(task);
 }
 
 int activate_create(const struct activation *a)

@@ -35,23 +35,15 @@ static bool parse_dm_uuid(const char *text, uuid_t set)
 /* Ask for the UUID and number of one device; false if it isn't a set, or one whose activation was cut short. */
 static bool inspect(const char *name, struct active_set *set)
 {
-	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
-	const char *uuid = NULL;
+	char uuid[DM_UUID_LEN];
 	struct dm_info info;
-	bool ours = false;
 
-	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists &&
-	    info.live_table)
-		uuid = dm_task_get_uuid(task);
-	if (uuid && parse_dm_uuid(uuid, set->uuid)) {
-		snprintf(set->name, sizeof(set->name), "%s", name);
-		set->dev = makedev(info.major, info.minor);
-		read_members(set);
-		ours = true;
-	}
-	if (task)
-		dm_task_destroy(task);
-	return ours;
+	if (!task_info(name, &info, uuid) || !info.live_table || !parse_dm_uuid(uuid, set->uuid))
+		return false;
+	snprintf(set->name, sizeof(set->name), "%s", name);
+	set->dev = makedev(info.major, info.minor);
+	read_members(set);
+	return true;
 }
 
 int active_list(struct active_set **list)

@@ -123,17 +123,24 @@ int task_map(const struct mapping *m)
 	return err;
 }
 
-int task_open_count(const char *name)
+bool task_info(const char *name, struct dm_info *info, char uuid[DM_UUID_LEN])
 {
 	struct dm_task *task = task_new(DM_DEVICE_INFO, name);
-	struct dm_info info;
-	int count = -1;
+	bool found = task && !task_run(task) && dm_task_get_info(task, info) && info->exists;
 
-	if (task && !task_run(task) && dm_task_get_info(task, &info) && info.exists)
-		count = info.open_count;
+	if (found)
+		snprintf(uuid, DM_UUID_LEN, "%s", dm_task_get_uuid(task) ?: "");
 	if (task)
 		dm_task_destroy(task);
-	return count;
+	return found;
+}
+
+int task_open_count(const char *name)
+{
+	char uuid[DM_UUID_LEN];
+	struct dm_info info;
+
+	return task_info(name, &info, uuid) ? info.open_count : -1;
 }
 
 int task_unmap(const char *name)

@@ -4,6 +4,7 @@
 #define TASK_H
 
 #include <libdevmapper.h>
+#include <linux/dm-ioctl.h>
 #include <stdbool.h>
 
 #define TARGET "remap"
@@ -34,6 +35,9 @@ struct mapping {
  * 0 or a negative errno; -EBUSY if a device of this name or UUID exists.
  */
 int task_map(const struct mapping *m);
+
+/* Ask what a DM device is, and for its UUID. False if there is none of this name, or it can't be told. */
+bool task_info(const char *name, struct dm_info *info, char uuid[DM_UUID_LEN]);
 
 /* How often a DM device is open; -1 if that can't be told. */
 int task_open_count(const char *name);

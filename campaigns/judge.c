@@ -264,23 +264,6 @@ static bool mend(struct judge *j, struct candidate *c, const struct dmr_super *r
 	return good;
 }
 
-static bool mend_as_decided(struct judge *j, struct state *s, const struct decision *d,
-			    uint64_t *random)
-{
-	struct candidate *spare = candidate_of(s, d->spare), *old;
-	const struct dmr_super *replaced = NULL;
-
-	if (d->replaced) {
-		old = candidate_of(s, d->replaced);
-		if (old->copies.verdict == VERDICT_REPAIRABLE && !mend(j, old, NULL, random))
-			return false;
-		replaced = copies_super(&old->copies);
-	} else if (spare->copies.verdict == VERDICT_CLEAN) {
-		return true;
-	}
-	return mend(j, spare, replaced, random);
-}
-
 /* Whoever asks after it was mended is told of the same spare, and nothing is left to be done. */
 static bool decided_again(struct judge *j, const struct disk *spare)
 {
@@ -297,6 +280,23 @@ static bool decided_again(struct judge *j, const struct disk *spare)
 	return good || broken("after it was mended %s is not what is used", spare->path);
 }
 
+static bool mend_as_decided(struct judge *j, struct state *s, const struct decision *d,
+			    uint64_t *random)
+{
+	struct candidate *spare = candidate_of(s, d->spare), *old;
+	const struct dmr_super *replaced = NULL;
+
+	if (d->replaced) {
+		old = candidate_of(s, d->replaced);
+		if (old->copies.verdict == VERDICT_REPAIRABLE && !mend(j, old, NULL, random))
+			return false;
+		replaced = copies_super(&old->copies);
+	} else if (spare->copies.verdict == VERDICT_CLEAN) {
+		return true;
+	}
+	return mend(j, spare, replaced, random) && decided_again(j, spare->disk);
+}
+
 static bool judge_decision(struct judge *j, struct state *s, const struct decision *d,
 			   uint64_t *random)
 {
@@ -307,8 +307,7 @@ static bool judge_decision(struct judge *j, struct state *s, const struct decisi
 		return say_contents(&p);
 	if (j->to_mend && !d->replaced && spare->copies.verdict == VERDICT_REPAIRABLE)
 		j->to_mend(spare->disk);
-	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random) &&
-	       decided_again(j, spare->disk);
+	return are_enough(j, spare, random) && mend_as_decided(j, s, d, random);
 }
 
 /* Where only one of the spares is left it is not used, or shows what it may. An old table would not. */

@@ -30,6 +30,15 @@ def digest(*paths):
             for path in paths]
 
 
+def overwrite_superblocks(spare):
+    """In part, so that they still tell what there was."""
+    copies = examine(spare)["copies"]
+    with open(spare, "r+b") as file:
+        for copy in copies:
+            file.seek(copy["offset_bytes"] + 300)
+            file.write(b"overwritten")
+
+
 def assert_refused(status, about, *argv, untouched=()):
     """One sentence on stderr that names `about`."""
     before = digest(*untouched)
@@ -57,10 +66,7 @@ def test_json_has_its_keys_whatever_is_lost(image):
     main, spare, blank = image("64M", "main"), image("16M", "spare"), image("16M", "blank")
     dmremap("create", "home", "--main", main, "--spare", spare, check=0)
     whole = examine(spare)
-    with open(spare, "r+b") as file:
-        for copy in whole["copies"]:
-            file.seek(copy["offset_bytes"] + 300)
-            file.write(b"overwritten")
+    overwrite_superblocks(spare)
     lost = examine(spare)
     assert lost["verdict"] == "lost"
     promised = {"uuid", "name", "generation", "state", "length_sectors", "main", "copies",
@@ -103,10 +109,7 @@ def test_create_refuses_what_was_a_spare_as_main(image):
     """A set on it could never be assembled: it may be the other one's."""
     main, spare, other = image("64M", "main"), image("16M", "spare"), image("16M", "other")
     dmremap("create", "home", "--main", main, "--spare", spare, check=0)
-    with open(spare, "r+b") as file:
-        for copy in examine(spare)["copies"]:
-            file.seek(copy["offset_bytes"] + 300)
-            file.write(b"overwritten")
+    overwrite_superblocks(spare)
     assert_refused(NOT_DONE, spare, "create", "x", "--main", spare, "--spare", other,
                    untouched=[spare, other])
 

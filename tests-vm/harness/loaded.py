@@ -24,12 +24,10 @@ def load(saved, folder, oracle):
             vm.start()
             for disk in (main, spare, journal):
                 vm.plug(disk)
-            for disk in (main, spare, journal):
-                vm.device_of(disk)
-            for _ in range(2):
-                with Remap(vm, main, spare) as dev:
-                    dev.wait(lambda status: status.valid_copies == "5/5")
             with Remap(vm, main, spare) as dev:
+                dev.wait(lambda status: status.valid_copies == "5/5")
+            with Remap(vm, main, spare) as dev:
+                dev.wait(lambda status: status.valid_copies == "5/5")
                 if oracle and journal.read_at(0, SECTOR) != bytes(SECTOR):  # it may not have begun
                     oracle.journal = journal.dev
                     lost = oracle.verify(vm, dev.dev, after_cut=True)

@@ -19,7 +19,6 @@ IN_BOTH = ("kernel/format.c", "kernel/format.h", "kernel/vote.c", "kernel/vote.h
 def seen_by(mutant, tree, folder, seed):
     """What has seen the mistake, None if nothing has: a campaign, or the guest of one before its end."""
     programs = None
-    boot = lane(tree, "bookworm", PROGRAMS)
     in_kernel = (mutant,) if mutant.file.startswith("kernel/") else ()
     if mutant.file.startswith("assembler/") or mutant.file in IN_BOTH:
         programs = campaigns_with(mutant, folder / "programs")
@@ -28,7 +27,7 @@ def seen_by(mutant, tree, folder, seed):
             if name == "corruptions":
                 campaign(name, "--seed", seed, "--count", 20000, folder=programs)
                 continue
-            recorded = record(name, boot, Random(seed), folder / name, changes=in_kernel)
+            recorded = record(name, lane(tree, "bookworm", PROGRAMS), Random(seed), folder / name, changes=in_kernel)
             recorded.judge(seed, states=20, flush_states=50, folder=programs)
         except PromiseBroken:
             return name

@@ -227,9 +227,18 @@ def damage(scene, copies):
     places = [copy["offset_bytes"] // BLOCK + block for block in range(copies[0]["length_bytes"] // BLOCK)
               for copy in scene.random.sample(copies, scene.random.randrange(5))]
     scene.random.shuffle(places)
-    scene.vm.run(" && ".join([*(f"dd if={scene.random.choice(('/dev/zero', '/dev/urandom'))} of={scene.spare.dev} bs={BLOCK}"
-                                f" count=1 oflag=direct seek={place} 2> /dev/null" for place in places), "true"]))
+    commands = ["true"]
+    for place in places:
+        source = scene.random.choice(("/dev/zero", "/dev/urandom"))
+        commands.append(f"dd if={source} of={scene.spare.dev} bs={BLOCK} count=1 oflag=direct seek={place} 2> /dev/null")
+    scene.vm.run(" && ".join(commands))
     return places
+
+
+def written(scene):
+    """The blocks of the spare that have been written to since somebody emptied the places of the record."""
+    return {(offset + at) // BLOCK for disk, offset, length in scene.record.places if disk is scene.spare
+            for at in range(0, length, BLOCK)}
 
 
 def repairs(scene, rounds):
@@ -249,9 +258,8 @@ def repairs(scene, rounds):
             may_be_written = {*supers, *damage(scene, copies)}
             scene.record.places.clear()
             dev.message("repair")
-            wrote = {(offset + at) // BLOCK for disk, offset, length in scene.record.places if disk is scene.spare
-                     for at in range(0, length, BLOCK)}
-            assert wrote <= may_be_written, f"a repair wrote over good blocks, {sorted(wrote - may_be_written)} of the spare"
+            good = written(scene) - may_be_written
+            assert not good, f"a repair wrote over good blocks, {sorted(good)} of the spare"
         damage(scene, copies)
         if scene.random.random() < 0.5:
             scene.vm.run(f"dmremap repair {scene.spare.dev}", check=False)
