@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "match.h"
+#include "rivals.h"
 #include "succession.h"
 
 const char *decision_text(enum decision_kind kind)
@@ -22,10 +23,7 @@ static bool identifies_by_size_only(const struct dmr_identity *id)
 	return !*id->wwid && !*id->serial && !*id->partuuid && !*id->ptuuid && !*id->fsuuid;
 }
 
-static void decide(struct decision *d, enum decision_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void decide(struct decision *d, enum decision_kind kind, const char *format, ...)
+void decision_make(struct decision *d, enum decision_kind kind, const char *format, ...)
 {
 	va_list args;
 
@@ -100,16 +98,18 @@ static bool find_main(const struct match_input *in, struct decision *d, const st
 	if (best == CLASS_WEAK && !d->named)
 		rival = NULL; /* nobody asks for either */
 	if (best == CLASS_NONE)
-		decide(d, DECIDE_MISSING,
-		       "its main is not there: no device looks like the recorded one");
+		decision_make(d, DECIDE_MISSING,
+			      "its main is not there: no device looks like the recorded one");
 	else if (rival)
-		decide(d, DECIDE_CONFLICT, "both %s and %s could be its main",
-		       printable(d->main->path), printable(rival->path));
+		decision_make(d, DECIDE_CONFLICT, "both %s and %s could be its main",
+			      printable(d->main->path), printable(rival->path));
 	else if (best == CLASS_WEAK && !d->named)
-		decide(d, DECIDE_MISSING,
-		       "%s resembles its main with a confidence of %d only, below the threshold of "
-		       "%u; name the set in " POLICY_CONFIG " to use it",
-		       printable(d->main->path), d->evidence.confidence, in->policy->threshold);
+		decision_make(d, DECIDE_MISSING,
+			      "%s resembles its main with a confidence of %d only, below the "
+			      "threshold of "
+			      "%u; name the set in " POLICY_CONFIG " to use it",
+			      printable(d->main->path), d->evidence.confidence,
+			      in->policy->threshold);
 	else
 		return true;
 	return false;
@@ -136,138 +136,21 @@ static bool is_wanted(const struct match_input *in, const char *name, const uint
 	return false;
 }
 
-/* How far @s is on the device that it has recorded. */
-static void compare_spare(const struct found_spare *s, struct evidence *e)
-{
-	evidence_compare(&s->super->spare, le64_to_cpu(s->super->spare_sectors), s->device, e);
-}
-
-static uint64_t generation_of(const struct found_spare *s)
-{
-	return le64_to_cpu(s->super->header.generation);
-}
-
-/*
- * Of two spares that both are where they were recorded the newer stands; not so if it can be carried to another
- * machine, which makes of it what it likes.
- */
-static bool is_newer(const struct found_spare *s, const struct found_spare *than)
-{
-	return generation_of(s) > generation_of(than) &&
-	       (!s->device->removable || than->device->removable);
-}
-
-/*
- * Another spare of the same set, if the config does not rule it out: the one that is where it was recorded stands, of
- * two of these the newer. Returns false, with a decision made, if @d's isn't the one.
- */
-static bool stands_among_spares(const struct match_input *in, struct decision *d,
-				const struct named_set *set)
-{
-	const struct dmr_super *theirs;
-	const struct found_spare *heir;
-	struct evidence me, other;
-
-	compare_spare(d->spare, &me);
-	for (size_t i = 0; i < in->spare_count; i++) {
-		const struct found_spare *s = &in->spares[i];
-		const char *path = printable(s->device->path);
-
-		theirs = s->super;
-		if (s == d->spare || uuid_compare(s->uuid, d->uuid) ||
-		    (set && set->spare.count && !spare_named(in, s, set)))
-			continue;
-		if (!theirs && !evidence_strong(&me)) {
-			decide(d, DECIDE_CONFLICT, "%s holds the remains of the same set as %s",
-			       path, printable(d->spare->device->path));
-			return false;
-		}
-		if (!theirs || spare_out_of_office(in, s))
-			continue;
-		compare_spare(s, &other);
-		heir = spare_heir(d->spare, s);
-		if (heir == d->spare && evidence_strong(&me))
-			continue;
-		if (heir) {
-			decide(d,
-			       heir == s && evidence_strong(&other) ? DECIDE_SKIP : DECIDE_CONFLICT,
-			       "both %s and %s claim to be its spare, one in place of the other; "
-			       "%s was written last",
-			       printable(d->spare->device->path), path,
-			       printable(heir->device->path));
-			return false;
-		}
-		if (evidence_strong(&other) && !evidence_strong(&me)) {
-			decide(d, DECIDE_SKIP, "%s is a copy; the set's own spare is %s",
-			       printable(d->spare->device->path), path);
-			return false;
-		}
-		if (evidence_strong(&other) != evidence_strong(&me))
-			continue;
-		if (evidence_strong(&me) && is_newer(d->spare, s))
-			continue;
-		if (evidence_strong(&me) && is_newer(s, d->spare))
-			decide(d, DECIDE_SKIP, "%s is older than %s, the set's other spare",
-			       printable(d->spare->device->path), path);
-		else
-			decide(d, DECIDE_CONFLICT, "both %s and %s claim to be its spare",
-			       printable(d->spare->device->path), path);
-		return false;
-	}
-	return true;
-}
-
-/* On other hardware than was recorded it may be from an earlier time: sectors that moved since would be stale. */
-static bool spare_is_itself(struct decision *d)
-{
-	const char *path = printable(d->spare->device->path);
-	struct evidence e;
-
-	compare_spare(d->spare, &e);
-	if (d->named || (!evidence_cloned(&e) && !evidence_elsewhere(&e)))
-		return true;
-	decide(d, DECIDE_CONFLICT,
-	       "%s may be a copy of its spare, which was on another disk; name the set "
-	       "in " POLICY_CONFIG " to use it, or zero %s if it is no spare",
-	       path, path);
-	return false;
-}
-
-/*
- * The spare of a set whose metadata on @d's spare is lost: whole, where it was recorded, and written last as far as
- * can be told. NULL if there is none.
- */
-static const struct found_spare *find_better(const struct match_input *in, const struct decision *d)
-{
-	struct evidence e;
-
-	for (size_t i = 0; i < in->spare_count; i++) {
-		const struct found_spare *s = &in->spares[i];
-
-		if (uuid_compare(s->uuid, d->uuid) || !s->super || s->verdict == VERDICT_LOST ||
-		    spare_out_of_office(in, s) ||
-		    (d->spare->super && generation_of(d->spare) > generation_of(s)))
-			continue;
-		compare_spare(s, &e);
-		if (evidence_strong(&e))
-			return s;
-	}
-	return NULL;
-}
-
 static void decide_on_lost(const struct match_input *in, struct decision *d)
 {
-	const struct found_spare *better = find_better(in, d);
+	const struct found_spare *better = spare_better(in, d);
 	const char *path = printable(d->spare->device->path);
 
 	if (better)
-		decide(d, DECIDE_SKIP,
-		       "the metadata on %s cannot be used (%s), but the set's own spare is %s",
-		       path, dmr_fault_text(d->spare->reason), printable(better->device->path));
+		decision_make(
+			d, DECIDE_SKIP,
+			"the metadata on %s cannot be used (%s), but the set's own spare is %s",
+			path, dmr_fault_text(d->spare->reason), printable(better->device->path));
 	else
-		decide(d, DECIDE_DAMAGED,
-		       "the metadata on %s cannot be used (%s); 'dmremap examine %s' shows it",
-		       path, dmr_fault_text(d->spare->reason), path);
+		decision_make(
+			d, DECIDE_DAMAGED,
+			"the metadata on %s cannot be used (%s); 'dmremap examine %s' shows it",
+			path, dmr_fault_text(d->spare->reason), path);
 }
 
 static void decide_on_incoming(const struct match_input *in, struct decision *d)
@@ -277,15 +160,16 @@ static void decide_on_incoming(const struct match_input *in, struct decision *d)
 	for (size_t i = 0; i < in->spare_count; i++) {
 		if (!spare_succeeds(d->spare, &in->spares[i]))
 			continue;
-		decide(d, DECIDE_SKIP,
-		       "spare %s was being filled from %s, which is still the set's own", path,
-		       printable(in->spares[i].device->path));
+		decision_make(d, DECIDE_SKIP,
+			      "spare %s was being filled from %s, which is still the set's own",
+			      path, printable(in->spares[i].device->path));
 		return;
 	}
-	decide(d, DECIDE_SKIP,
-	       "spare %s was being filled, and the one before it, which alone knows whether that "
-	       "ended, is not there",
-	       path);
+	decision_make(
+		d, DECIDE_SKIP,
+		"spare %s was being filled, and the one before it, which alone knows whether that "
+		"ended, is not there",
+		path);
 }
 
 /* Which of its spares is right is open. Its main is still no disk like any other, and is masked. */
@@ -308,29 +192,30 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 	const char *path = printable(device->path);
 
 	if (spare_in_state(d->spare, DMR_STATE_SUPERSEDED))
-		decide(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
+		decision_make(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
 	else if (spare_out_of_office(in, d->spare))
 		decide_on_incoming(in, d);
 	else if (!d->named && !policy_auto(in->policy))
-		decide(d, DECIDE_SKIP, "%s",
-		       policy_mentions(in->policy, d->uuid)
-			       ? "the kernel command line names other sets, and not this one"
-			       : "nobody named it, and sets nobody named are not activated");
+		decision_make(d, DECIDE_SKIP, "%s",
+			      policy_mentions(in->policy, d->uuid)
+				      ? "the kernel command line names other sets, and not this one"
+				      : "nobody named it, and sets nobody named are not activated");
 	else if (!d->named && device->removable)
-		decide(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable", path);
+		decision_make(d, DECIDE_SKIP, "nobody named it, and its spare %s is removable",
+			      path);
 	else if (!d->named && *d->spare->signature)
 		/* mending would write over what may be somebody's data by now */
-		decide(d, DECIDE_CONFLICT,
-		       "spare %s also holds %s; name the set in " POLICY_CONFIG
-		       ", or zero %s if it is no spare any more",
-		       path, printable(d->spare->signature), path);
+		decision_make(d, DECIDE_CONFLICT,
+			      "spare %s also holds %s; name the set in " POLICY_CONFIG
+			      ", or zero %s if it is no spare any more",
+			      path, printable(d->spare->signature), path);
 	else if (d->spare->verdict == VERDICT_LOST)
 		decide_on_lost(in, d);
 	else if (set && set->spare.count && !spare_named(in, d->spare, set))
-		decide(d, DECIDE_SKIP, "spare %s is not the one that " POLICY_CONFIG " names",
-		       path);
+		decision_make(d, DECIDE_SKIP,
+			      "spare %s is not the one that " POLICY_CONFIG " names", path);
 	else if (*device->in_use)
-		decide(d, DECIDE_SKIP, "spare %s is %s", path, printable(device->in_use));
+		decision_make(d, DECIDE_SKIP, "spare %s is %s", path, printable(device->in_use));
 	else
 		return true;
 	return false;
@@ -345,10 +230,11 @@ static bool is_clone(const struct match_input *in, struct decision *d, const str
 {
 	if (!in->policy->no_clones || !evidence_elsewhere(e) || (tags && tags_tell_clones(tags)))
 		return false;
-	decide(d, DECIDE_MISSING,
-	       "its %s is not there, but %s, which may be a clone of it; name that one's serial or "
-	       "wwid in " POLICY_CONFIG " if it is in its place",
-	       member, printable(device->path));
+	decision_make(d, DECIDE_MISSING,
+		      "its %s is not there, but %s, which may be a clone of it; name that one's "
+		      "serial or "
+		      "wwid in " POLICY_CONFIG " if it is in its place",
+		      member, printable(device->path));
 	return true;
 }
 
@@ -357,11 +243,12 @@ static void decide_on_active(const struct match_input *in, struct decision *d,
 {
 	snprintf(d->name, sizeof(d->name), "%s", active->name);
 	if (d->spare && active->spare && d->spare->device->dev != active->spare) {
-		decide(d, DECIDE_SKIP, "it is active as /dev/mapper/%s, with another spare than %s",
-		       printable(active->name), printable(d->spare->device->path));
+		decision_make(d, DECIDE_SKIP,
+			      "it is active as /dev/mapper/%s, with another spare than %s",
+			      printable(active->name), printable(d->spare->device->path));
 		return;
 	}
-	decide(d, DECIDE_ACTIVE, "it is active as /dev/mapper/%s", printable(active->name));
+	decision_make(d, DECIDE_ACTIVE, "it is active as /dev/mapper/%s", printable(active->name));
 	for (size_t i = 0; i < in->device_count; i++) {
 		if (in->devices[i].is_file || in->devices[i].dev != active->main)
 			continue;
@@ -385,28 +272,28 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 	}
 	if (!spare_usable(in, d, set))
 		return;
-	if (!stands_among_spares(in, d, set) || !spare_is_itself(d)) {
+	if (!spare_stands(in, d, set) || !spare_is_itself(d)) {
 		find_contested(in, d, set);
 		return;
 	}
 	if (!find_main(in, d, set))
 		return;
-	compare_spare(d->spare, &spare);
+	spare_compare(d->spare, &spare);
 	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);
 	if (is_clone(in, d, &spare, set ? &set->spare : NULL, d->spare->device, "spare") ||
 	    is_clone(in, d, &d->evidence, set ? &set->main : NULL, d->main, "main"))
 		return;
 	if (*d->main->in_use)
-		decide(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),
-		       printable(d->main->in_use));
+		decision_make(d, DECIDE_SKIP, "main %s is %s", printable(d->main->path),
+			      printable(d->main->in_use));
 	else if (!d->named && d->main->removable)
-		decide(d, DECIDE_SKIP, "nobody named it, and its main %s is removable",
-		       printable(d->main->path));
+		decision_make(d, DECIDE_SKIP, "nobody named it, and its main %s is removable",
+			      printable(d->main->path));
 	else
-		decide(d, DECIDE_ACTIVATE,
-		       "main %s, confidence %d, and spare %s, %u of 5 copies whole",
-		       printable(d->main->path), d->evidence.confidence,
-		       printable(d->spare->device->path), d->spare->valid_copies);
+		decision_make(d, DECIDE_ACTIVATE,
+			      "main %s, confidence %d, and spare %s, %u of 5 copies whole",
+			      printable(d->main->path), d->evidence.confidence,
+			      printable(d->spare->device->path), d->spare->valid_copies);
 }
 
 static void set_name(struct decision *d, const struct named_set *set, const struct dmr_super *super)
@@ -456,11 +343,12 @@ static void settle_claims(struct decision *d, size_t count)
 			if (k == i || rank[k] < rank[i] ||
 			    !shared_claim(&d[i], &d[k], claim, sizeof(claim)))
 				continue;
-			decide(&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
-			       "the set on spare %s claims the %s as well as the one on %s; ask "
-			       "for one by its UUID, or name it in " POLICY_CONFIG,
-			       printable(d[k].spare->device->path), claim,
-			       printable(d[i].spare->device->path));
+			decision_make(
+				&d[i], rank[k] == rank[i] ? DECIDE_CONFLICT : DECIDE_SKIP,
+				"the set on spare %s claims the %s as well as the one on %s; ask "
+				"for one by its UUID, or name it in " POLICY_CONFIG,
+				printable(d[k].spare->device->path), claim,
+				printable(d[i].spare->device->path));
 		}
 	}
 	free(rank);
@@ -495,8 +383,9 @@ static int add_missing(const struct match_input *in, struct decision *list, int 
 		if (find_active(in, d->uuid))
 			decide_on_spare(in, d);
 		else
-			decide(d, DECIDE_MISSING,
-			       "its spare is not there: nothing holds metadata of set %s", uuid);
+			decision_make(d, DECIDE_MISSING,
+				      "its spare is not there: nothing holds metadata of set %s",
+				      uuid);
 		n++;
 	}
 	return n;

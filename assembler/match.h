@@ -66,6 +66,10 @@ struct decision {
  */
 int match_decide(const struct match_input *in, struct decision **decisions);
 
+/* Decide so on @d, and say why. */
+void decision_make(struct decision *d, enum decision_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* "activate", "active", ... */
 const char *decision_text(enum decision_kind kind);
 

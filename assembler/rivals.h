@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Several devices say that they are the spare of a set, or one that may be a copy of it: which of them stands.
+ * Pure. That a set moves from one to the next is told by succession.h.
+ */
+#ifndef RIVALS_H
+#define RIVALS_H
+
+#include "match.h"
+
+/* How far @s is on the device that it has recorded. */
+void spare_compare(const struct found_spare *s, struct evidence *e);
+
+/*
+ * Another spare of the same set, if the config does not rule it out: the one that is where it was recorded stands, of
+ * two of these the newer. Returns false, with a decision made, if @d's isn't the one. @set is NULL if nobody named it.
+ */
+bool spare_stands(const struct match_input *in, struct decision *d, const struct named_set *set);
+
+/*
+ * On other hardware than was recorded it may be from an earlier time: sectors that moved since would be stale.
+ * Returns false, with a decision made, if that is so and nobody named the set.
+ */
+bool spare_is_itself(struct decision *d);
+
+/*
+ * The spare of a set whose metadata on @d's spare is lost: whole, where it was recorded, and written last as far as
+ * can be told. NULL if there is none.
+ */
+const struct found_spare *spare_better(const struct match_input *in, const struct decision *d);
+
+#endif
