@@ -28,7 +28,8 @@ int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
 		return r;
 	s->super = dmr_block_alloc();
 	s->end = dmr_block_alloc();
-	return s->super && s->end ? 0 : -ENOMEM;
+	s->theirs = dmr_block_alloc();
+	return s->super && s->end && s->theirs ? 0 : -ENOMEM;
 }
 
 static void free_tables(struct dmr_store *s)
@@ -66,6 +67,7 @@ void dmr_store_exit(struct dmr_store *s)
 	free_tables(s);
 	dmr_block_free(s->super);
 	dmr_block_free(s->end);
+	dmr_block_free(s->theirs);
 	bioset_exit(&s->bios);
 }
 
@@ -143,6 +145,8 @@ int dmr_store_reserve(struct dmr_store *s)
 {
 	int r = dmr_store_check(s);
 
+	if (!r && bitmap_empty(s->dirty, s->tables))
+		r = dmr_store_is_ours(s);
 	if (r)
 		return r;
 	if (!is_full(s) || s->fill + 1 < s->tables)

@@ -24,6 +24,7 @@ struct dmr_store {
 	struct dmr_super *super; /* as it stands on the spare, or is about to */
 	struct dmr_table **table; /* as above; table[i] is block index i + 1 */
 	struct dmr_table *end; /* the empty block that stands behind them on the spare */
+	struct dmr_super *theirs; /* what was read last, to see who else writes */
 	u32 tables; /* initialised table blocks, entries of @table */
 	unsigned long *dirty; /* bit per table block: changed since the last commit */
 	u32 fill; /* the table block that new entries go to */
@@ -89,7 +90,7 @@ static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
 
 /*
  * Make room for one more entry. May write, as it makes the table longer. -EIO if no commit can
- * succeed, -EROFS, -ENOSPC, -ENOMEM, or the I/O error.
+ * succeed, also as somebody else has written to the spare, -EROFS, -ENOSPC, -ENOMEM, or the I/O error.
  */
 int dmr_store_reserve(struct dmr_store *s);
 

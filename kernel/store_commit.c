@@ -110,11 +110,18 @@ void dmr_note_repair(struct dmr_store *s)
 	s->super->last_repair = cpu_to_le64(ktime_get_real_seconds());
 }
 
-int dmr_super_commit(struct dmr_store *s)
+static int commit_super(struct dmr_store *s)
 {
 	WRITE_ONCE(s->generation, s->generation + 1);
 	seal_super(s, s->generation);
 	return dmr_publish(s, DMR_ALL_COPIES);
+}
+
+int dmr_super_commit(struct dmr_store *s)
+{
+	int r = dmr_store_is_ours(s);
+
+	return r ? r : commit_super(s);
 }
 
 /* Give the changed table blocks their new generation; the superblock's digest follows. */
@@ -235,7 +242,7 @@ int dmr_store_retire(struct dmr_store *s, enum dmr_state state, const u8 *peer)
 	int r;
 
 	dmr_enter_state(s, state, peer);
-	r = dmr_super_commit(s);
+	r = commit_super(s);
 	if (r)
 		write_wave(s, 0, DMR_ALL_COPIES);
 	return r;

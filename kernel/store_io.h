@@ -58,6 +58,13 @@ int dmr_store_grow(struct dmr_store *s, u32 tables, u64 generation);
  */
 int dmr_store_extend(struct dmr_store *s);
 
+/*
+ * Before the first entry of a commit, and before a superblock by itself: has nobody else written another table to
+ * the spare? If so the store has failed: -EIO. What another kernel has mended, while this one was
+ * hibernated, is taken note of: the next generation has to be newer. May read two blocks.
+ */
+int dmr_store_is_ours(struct dmr_store *s);
+
 /* Copies that commits rely on. */
 u8 dmr_good_copies(const struct dmr_store *s);
 
@@ -83,8 +90,8 @@ void dmr_store_count_room(struct dmr_store *s);
 
 /*
  * Seal the superblock as the next generation and write it in waves, so that a good one is left
- * whatever tears: all good copies must hold the one before. The error of a flush, or -EIO if fewer
- * than two copies are good.
+ * whatever tears: all good copies must hold the one before. The error of a flush, -EIO if fewer
+ * than two copies are good, or that of dmr_store_is_ours().
  */
 int dmr_super_commit(struct dmr_store *s);
 

@@ -97,14 +97,14 @@ static u32 compare(const struct dmr_look *l, const struct dmr_store *s)
 }
 
 /*
- * True if the superblock that was read must not be written over, as somebody else has written it: a
+ * True if a superblock that was read must not be written over, as somebody else has written it: a
  * newer one of this set that counts another table, or one with features that this code doesn't
  * know. Another kernel may have mended the copies, while this one was hibernated: then the next
  * generation has to be newer than what that has written.
  */
-static bool is_foreign(const struct dmr_look *l, struct dmr_store *s)
+static bool is_foreign(const struct dmr_super *theirs, struct dmr_store *s)
 {
-	const struct dmr_super *theirs = l->block[0], *ours = s->super;
+	const struct dmr_super *ours = s->super;
 	enum dmr_fault fault = dmr_super_check(theirs, s->layout.sectors);
 	const u64 generation = le64_to_cpu(theirs->header.generation);
 
@@ -119,6 +119,31 @@ static bool is_foreign(const struct dmr_look *l, struct dmr_store *s)
 		return true;
 	WRITE_ONCE(s->generation, generation);
 	return false;
+}
+
+static void say_foreign(const struct dmr_store *s, unsigned int copy)
+{
+	DMERR("%s: %pg: metadata copy %u was written by somebody else, writing nothing",
+	      dmr_set_name(s), s->bdev, copy);
+}
+
+/* One copy may be one that the other could not write. */
+int dmr_store_is_ours(struct dmr_store *s)
+{
+	void *block = s->theirs;
+	unsigned int i, read = 0;
+
+	for (i = 0; i < DMR_COPIES && read < DMR_SAFE_COPIES; i++) {
+		if (s->bad_copies & 1 << i || dmr_blocks_read(s, i, 0, &block, 1))
+			continue;
+		read++;
+		if (!is_foreign(s->theirs, s))
+			continue;
+		say_foreign(s, i);
+		WRITE_ONCE(s->failed, true);
+		return -EIO;
+	}
+	return 0;
 }
 
 /* The error of a flush; 1: that of a write. */
@@ -140,9 +165,8 @@ static int check(struct dmr_look *l, struct dmr_store *s, u32 damaged)
 {
 	u32 i;
 
-	if (!l->index && damaged & 1 && l->readable && is_foreign(l, s)) {
-		DMERR("%s: %pg: metadata copy %u was written by somebody else, writing nothing",
-		      dmr_set_name(s), s->bdev, l->copy);
+	if (!l->index && damaged & 1 && l->readable && is_foreign(l->block[0], s)) {
+		say_foreign(s, l->copy);
 		return -EUCLEAN;
 	}
 	for (i = 0; i < l->count; i++) {

@@ -184,10 +184,10 @@ def test_a_flush_that_fails_while_a_sector_moves_is_not_lost_on_it(boot, new_dis
         fill(dev)
         dev.message("remap 100 1")
         vm.run(f"sync {dev.dev}")
-        assert not sectors.write(dev, [100], version=2)
         main.bad_sectors(200, kind="io")
         slow.becomes(table.format(2000))
         spare.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [100], version=2)
         tried = counted(main)["writes"] + 2
         write = vm.spawn(f"{sectors.GUEST_PATH} write -v 2 {dev.dev} 200")
         vm.wait_for(f"awk '$5 >= {tried}' {folder(main)}/stat | grep .")

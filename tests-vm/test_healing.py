@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Metadata that is damaged beneath a set in use, or on a disk that takes no writes, heals."""
 
+import filecmp
 import time
 from random import Random
 
@@ -198,6 +199,47 @@ def test_scrubs_come_by_themselves(boot, new_disk):
                 dev.set_sysfs("scrub_interval_seconds", nonsense)
     with Remap(vm, main, spare) as dev:
         assert dev.status().scrubs == begun + 1
+
+
+def test_what_another_kernel_has_mended_is_not_lost_with_the_next_commit(boot, new_disk):
+    """An initramfs has activated the set while this kernel was hibernated, and a copy was bad."""
+    main, spare = new_disk("8M"), new_disk("8M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        moved(dev)
+        spare.bad_sectors(Copies.of(spare)[3].offset // 512, 8)
+        dev.message("remap 700 1")
+        assert dev.status().valid_copies == "4/5"
+        spare.heal()
+        with spare.snapshot() as theirs:
+            dmremap("repair", theirs.path, check=1)
+            theirs.restore()
+        dev.message("remap 800 1")
+        # what another cut of the power would leave
+        found = examine(spare.path)
+        assert found["verdict"] in ("clean", "repairable"), found["reason"]
+        assert {700, 800} <= main_sectors(found)
+
+
+@pytest.mark.parametrize("what", ("remap 700 1", "save"))
+def test_nothing_is_committed_over_the_table_of_somebody_else(boot, new_disk, what):
+    """Nor is a place given out that is in use there."""
+    main, spare = new_disk("8M"), new_disk("8M")
+    vm = boot(main, spare)
+    with Remap(vm, main, spare) as dev:
+        moved(dev)
+    with spare.snapshot() as before:
+        with Remap(vm, main, spare) as dev:
+            dev.message("remap 500 1")
+        with spare.snapshot() as theirs:
+            before.restore()
+            with Remap(vm, main, spare) as dev:
+                theirs.restore()
+                with pytest.raises(CommandFailed):
+                    dev.message(what)
+                assert dev.status().mode == "failed"
+                assert log_lines(vm, "written by somebody else")
+            assert filecmp.cmp(spare.path, theirs.path, shallow=False)
 
 
 def test_somebody_else_who_writes_the_spare_is_not_written_over(boot, new_disk):

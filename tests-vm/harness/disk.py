@@ -128,6 +128,7 @@ class Disk:
         The next so many requests fail, "flush" too: those for a sector, or any.
 
         Those that have not come by then are forgotten when anything else of the disk is changed.
+        QEMU has nothing to flush, and so no flush that fails, before something is written after this.
         """
         self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
                        for _ in range(times)])
