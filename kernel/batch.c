@@ -18,7 +18,7 @@ void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 {
 	b->target = t;
 	b->moved = false;
-	b->lost_flushes = atomic_read(&t->spare->store.lost_flushes);
+	b->lost = dmr_store_lost(&t->spare->store);
 	b->began = jiffies;
 	INIT_LIST_HEAD(&b->ranges);
 	dmr_update_begin(&b->update, &t->spare->extents);
@@ -36,7 +36,7 @@ int dmr_reserve(struct dmr_target *t)
 static int commit(struct dmr_batch *b)
 {
 	struct dmr_store *s = &b->target->spare->store;
-	int r = dmr_store_settle(s, b->lost_flushes);
+	int r = dmr_store_settle(s, b->lost);
 
 	if (!r)
 		return dmr_store_commit(s);

@@ -7,36 +7,54 @@
  * too: they fail until the device was flushed, at least one of them.
  */
 #include <linux/blkdev.h>
+#include <linux/wait_bit.h>
 
 #include "target.h"
 
-/* Numbers of the devices, and of their flushes. */
-#define MAIN  0
-#define SPARE 1
-
-/* A flush of either flushes both. */
-static bool one_disk(const struct dmr_target *t)
+static bool same_disk(const struct dm_dev *a, const struct dm_dev *b)
 {
-	return t->main->bdev->bd_disk == dmr_spare(t)->dev->bdev->bd_disk;
+	return a->bdev->bd_disk == b->bdev->bd_disk;
 }
 
-/* Not our own has failed: what was in the cache of the device may be gone. */
-static void count_failure(struct dmr_target *t, bool on_spare)
+u8 dmr_flush_shares(const struct dmr_target *t, const struct dmr_spare *s)
 {
-	atomic_inc(&t->flush.failures);
-	if (on_spare || one_disk(t))
-		atomic_inc(&dmr_spare(t)->store.lost_flushes);
+	u8 devices = 0;
+
+	if (same_disk(t->main, s->dev))
+		devices |= DMR_MAIN;
+	if (same_disk(dmr_spare(t)->dev, s->dev))
+		devices |= DMR_SPARE;
+	return devices;
+}
+
+/* What was in the cache of @devices may be gone. */
+static void count_lost(struct dmr_target *t, u8 devices)
+{
+	if (same_disk(t->main, dmr_spare(t)->dev))
+		devices = DMR_MAIN | DMR_SPARE;
+	if (devices & DMR_MAIN)
+		atomic_inc(&t->flush.all.lost[0]);
+	if (devices & DMR_SPARE)
+		atomic_inc(&t->flush.all.lost[1]);
+}
+
+/* To which a flush went, or which are flushed behind a write. */
+static u8 devices_of(const struct dmr_io *io)
+{
+	if (io->behind)
+		return io->behind;
+	return io->on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
 int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
 	io->flush = true;
-	io->on_spare = dm_bio_get_target_bio_nr(bio) == SPARE;
+	io->on_spare = dm_bio_get_target_bio_nr(bio);
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
-	io->failures = atomic_read(&t->flush.failures);
+	io->lost = dmr_flushes_lost(&t->flush.all, devices_of(io));
 	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&
-	    !(READ_ONCE(t->flush.failed) & 1 << SPARE)) {
+	    !(READ_ONCE(t->flush.failed) & DMR_SPARE)) {
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
@@ -44,18 +62,40 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 	return DM_MAPIO_REMAPPED;
 }
 
-int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error)
+static bool own_under_way(const struct dmr_flushes *f, u8 devices)
+{
+	return (devices & DMR_MAIN && atomic_read(&f->own[0])) ||
+	       (devices & DMR_SPARE && atomic_read(&f->own[1]));
+}
+
+/* A flush that succeeds may not have found what it was for: the mover knows, or soon will. */
+static bool in_doubt(const struct dmr_target *t, u8 devices)
+{
+	const struct dmr_flushes *f = &t->flush.all;
+
+	if (own_under_way(f, devices))
+		return true;
+	smp_rmb(); /* pairs with dmr_flush_own() */
+	return (atomic_read(&f->untold) | READ_ONCE(t->flush.failed)) & devices;
+}
+
+static void note_flushed(struct dmr_target *t, const struct dmr_io *io)
 {
 	s64 flushed = atomic64_read(&t->flush.flushed);
 
-	if (!error && io->on_spare)
-		while (flushed < io->written &&
-		       !atomic64_try_cmpxchg(&t->flush.flushed, &flushed, io->written))
-			;
-	if (likely(!error && !(READ_ONCE(t->flush.failed) & 1 << io->on_spare)))
+	while (io->on_spare && flushed < io->written &&
+	       !atomic64_try_cmpxchg(&t->flush.flushed, &flushed, io->written))
+		;
+}
+
+int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error)
+{
+	if (likely(!error && !in_doubt(t, devices_of(io)))) {
+		note_flushed(t, io);
 		return DM_ENDIO_DONE;
+	}
 	if (error)
-		count_failure(t, io->on_spare);
+		count_lost(t, devices_of(io));
 	dmr_mover_take(t, bio);
 	return DM_ENDIO_INCOMPLETE;
 }
@@ -80,22 +120,27 @@ static void latch(struct dmr_target *t, u8 failed, bool owed)
 void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	const u8 device = 1 << io->on_spare;
+	const u8 devices = devices_of(io);
 
-	if (t->flush.distrusted & device) {
-		WRITE_ONCE(t->flush.distrusted, t->flush.distrusted & ~device);
-		atomic_inc(&t->flush.failures);
-		bio->bi_status = bio->bi_status ? bio->bi_status : BLK_STS_IOERR;
-	}
+	/* Ours have ended, but for those of a new spare on the same disk. */
+	wait_var_event(&t->flush.all, !own_under_way(&t->flush.all, devices));
+	dmr_flush_distrust(t);
+	/* It was under way when another failed, and need not have covered the same. */
+	if (!bio->bi_status &&
+	    (t->flush.distrusted & devices || io->lost != dmr_flushes_lost(&t->flush.all, devices)))
+		bio->bi_status = BLK_STS_IOERR;
 	if (bio->bi_status) {
 		DMERR_LIMIT("%s: %pg: a flush failed, so writes to the set fail until one succeeds",
 			    dmr_set_name(&t->spare->store),
-			    io->on_spare ? t->spare->dev->bdev : t->main->bdev);
-		latch(t, t->flush.failed | device, true);
-	} else if (io->failures == atomic_read(&t->flush.failures)) {
-		/* One that was under way when another failed need not have covered the same. */
-		latch(t, t->flush.failed & ~device, t->flush.owed);
+			    devices & DMR_SPARE ? t->spare->dev->bdev : t->main->bdev);
+		t->flush.distrusted &= ~devices;
+		latch(t, t->flush.failed | devices, true);
+	} else {
+		if (!io->behind)
+			note_flushed(t, io);
+		latch(t, t->flush.failed & ~devices, t->flush.owed);
 	}
+	io->behind = 0;
 	/* Only now: the data that dm core sends after it must find the hold. */
 	dmr_end(bio);
 }
@@ -110,35 +155,53 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 	return true;
 }
 
-static void distrust(struct dmr_target *t, u8 devices)
+void dmr_flush_distrust(struct dmr_target *t)
 {
+	u8 devices = atomic_read(&t->flush.all.untold);
+
+	if (likely(!devices))
+		return;
+	devices = atomic_xchg(&t->flush.all.untold, 0);
+	count_lost(t, devices);
+	if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
+		devices &= ~DMR_SPARE;
 	if (!devices)
 		return;
-	WRITE_ONCE(t->flush.distrusted, t->flush.distrusted | devices);
+	t->flush.distrusted |= devices;
 	latch(t, t->flush.failed | devices, true);
 }
 
-void dmr_flush_distrust(struct dmr_target *t)
+static void count_own(struct dmr_flushes *f, u8 devices, int change)
 {
-	struct dmr_store *s = &t->spare->store;
-	u8 devices = 0;
+	if (devices & DMR_MAIN)
+		atomic_add(change, &f->own[0]);
+	if (devices & DMR_SPARE)
+		atomic_add(change, &f->own[1]);
+}
 
-	if (!s->flush_failed)
-		return;
-	WRITE_ONCE(s->flush_failed, false);
-	if (atomic64_read(&t->flush.written) != atomic64_read(&t->flush.flushed))
-		devices |= 1 << SPARE;
-	if (one_disk(t))
-		devices |= 1 << MAIN;
-	distrust(t, devices);
+int dmr_flush_own(struct dmr_flushes *f, struct block_device *bdev, u8 devices)
+{
+	int r;
+
+	count_own(f, devices, 1);
+	smp_mb__after_atomic(); /* who does not see it yet has been flushed before */
+	r = blkdev_issue_flush(bdev);
+	if (r)
+		atomic_or(devices, &f->untold);
+	smp_mb__before_atomic(); /* who does not see it any more sees what has become of it */
+	count_own(f, devices, -1);
+	smp_mb__after_atomic(); /* see wake_up_var() */
+	wake_up_var(f);
+	return r;
 }
 
 int dmr_flush_main(struct dmr_target *t)
 {
-	int r = blkdev_issue_flush(t->main->bdev);
+	const bool shared = same_disk(t->main, t->spare->dev);
+	int r = dmr_flush_own(&t->flush.all, t->main->bdev,
+			      shared ? DMR_MAIN | DMR_SPARE : DMR_MAIN);
 
-	if (r)
-		distrust(t, 1 << MAIN);
+	dmr_flush_distrust(t);
 	return r;
 }
 
@@ -158,12 +221,12 @@ void dmr_flush_fua(struct dmr_io *io, struct bio *bio, bool on_spare)
 		return;
 	}
 	bio->bi_opf &= ~REQ_FUA;
-	io->behind |= 1 << on_spare;
+	io->behind |= on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
 int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
-	io->failures = atomic_read(&t->flush.failures);
+	io->lost = dmr_flushes_lost(&t->flush.all, io->behind);
 	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE); /* nobody polls the device for it any more */
 	dmr_worker_give(&t->flush.worker, bio);
 	return DM_ENDIO_INCOMPLETE;
@@ -174,43 +237,31 @@ static u8 flush(struct dmr_target *t, u8 devices)
 {
 	u8 failed = 0;
 
-	if (devices & 1 << MAIN && blkdev_issue_flush(t->main->bdev)) {
-		failed |= 1 << MAIN;
-		count_failure(t, false);
-	}
-	if (devices & 1 << SPARE && blkdev_issue_flush(dmr_spare(t)->dev->bdev)) {
-		failed |= 1 << SPARE;
-		count_failure(t, true);
-	}
+	if (devices & DMR_MAIN && blkdev_issue_flush(t->main->bdev))
+		failed |= DMR_MAIN;
+	if (devices & DMR_SPARE && blkdev_issue_flush(dmr_spare(t)->dev->bdev))
+		failed |= DMR_SPARE;
+	if (failed)
+		count_lost(t, failed);
 	return failed;
 }
 
-/* One of our own has failed that may have been the one that counted for @devices. */
-static bool distrusted(const struct dmr_target *t, u8 devices)
-{
-	if (READ_ONCE(dmr_spare(t)->store.flush_failed) && (devices & 1 << SPARE || one_disk(t)))
-		return true;
-	return READ_ONCE(t->flush.distrusted) & devices;
-}
-
-/* The flush behind it has ended. If it has failed the mover treats the bio as that flush. */
+/* The flush behind it has ended. Where that did not do, the mover treats the bio as that flush. */
 static void end_behind(struct dmr_target *t, struct bio *bio, u8 failed)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const u8 devices = io->behind;
 
-	io->behind = 0;
-	if (failed & devices) {
-		io->flush = true;
-		io->on_spare = failed & devices & 1 << SPARE;
+	if (failed & devices)
 		bio->bi_status = BLK_STS_IOERR;
-		dmr_mover_take(t, bio);
+	if (!bio->bi_status && !in_doubt(t, devices) &&
+	    io->lost == dmr_flushes_lost(&t->flush.all, devices)) {
+		io->behind = 0;
+		dmr_end(bio);
 		return;
 	}
-	/* It may have been in the cache when another failed, and then the drive dropped it. */
-	if (io->failures != atomic_read(&t->flush.failures) || distrusted(t, devices))
-		bio->bi_status = BLK_STS_IOERR;
-	dmr_end(bio);
+	io->flush = true;
+	dmr_mover_take(t, bio);
 }
 
 /*

@@ -87,7 +87,7 @@ static int compare_copy(struct dmr_target *t, struct dmr_extents *x)
 
 	if (!s)
 		return -ENOMEM;
-	r = dmr_store_init(s, t->spare->dev->bdev);
+	r = dmr_store_init(s, t->spare->dev->bdev, &t->flush.all, t->spare->store.shares);
 	if (!r) {
 		s->read_only = true;
 		r = compare(t, s, x);

@@ -25,7 +25,7 @@ int dmr_spare_open(struct dmr_target *t, const char *path, struct dmr_spare **re
 
 int dmr_spare_init(struct dmr_target *t, struct dmr_spare *s)
 {
-	int r = dmr_store_init(&s->store, s->dev->bdev);
+	int r = dmr_store_init(&s->store, s->dev->bdev, &t->flush.all, dmr_flush_shares(t, s));
 
 	return r ? r : dmr_extents_init(&s->extents, t->ti->len);
 }

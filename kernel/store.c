@@ -15,12 +15,15 @@
  */
 #define FILL_ENTRIES (DMR_BLOCK_ENTRIES - 8)
 
-int dmr_store_init(struct dmr_store *s, struct block_device *bdev)
+int dmr_store_init(struct dmr_store *s, struct block_device *bdev, struct dmr_flushes *flushes,
+		   u8 shares)
 {
 	int r;
 
 	memset(s, 0, sizeof(*s));
 	s->bdev = bdev;
+	s->flushes = flushes;
+	s->shares = shares;
 	if (dmr_layout_init(&s->layout, bdev_nr_sectors(bdev)) != DMR_OK)
 		return -EINVAL;
 	r = bioset_init(&s->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);

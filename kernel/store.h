@@ -13,6 +13,7 @@
 #include <linux/blkdev.h>
 
 #include "extents.h"
+#include "flush.h"
 #include "format.h"
 
 #define DMR_ENTRY_SECTORS 8 /* of spare per entry that there is room for, by the layout */
@@ -38,17 +39,18 @@ struct dmr_store {
 	bool read_only; /* write nothing */
 	bool no_repair; /* write no copy that was damaged when loaded */
 	bool failed; /* a commit did not become safe: commit nothing more */
-	bool flush_failed; /* see dmr_store_flush() */
-	atomic_t lost_flushes; /* of others, that failed: what was in the cache may be gone */
+	struct dmr_flushes *flushes; /* of the target */
+	u8 shares; /* DMR_MAIN, DMR_SPARE: is on its disk */
 	u64 extents; /* for status */
 	u64 remapped; /* sectors of main, for status */
 };
 
 /*
- * Allocate what a store on @bdev needs. Reads nothing. -ENOMEM, -EINVAL: too small; in any case to
- * be followed by dmr_store_exit().
+ * Allocate what a store on @bdev needs, which shares its disk with the devices @shares. Reads nothing.
+ * -ENOMEM, -EINVAL: too small; in any case to be followed by dmr_store_exit().
  */
-int dmr_store_init(struct dmr_store *s, struct block_device *bdev);
+int dmr_store_init(struct dmr_store *s, struct block_device *bdev, struct dmr_flushes *flushes,
+		   u8 shares);
 void dmr_store_exit(struct dmr_store *s);
 
 /*
@@ -106,13 +108,15 @@ void dmr_store_add(struct dmr_store *s, sector_t main, sector_t spare, u32 secto
  */
 int dmr_store_replace(struct dmr_store *s, sector_t main, sector_t spare, u32 sectors, u32 flags);
 
-/* Flush the spare. After an error .flush_failed is set: more than the caller's may be lost. */
+/* Flush the spare. After an error more than the caller's may be lost: see dmr_flush_own(). */
 int dmr_store_flush(struct dmr_store *s);
-/*
- * The same for what was written since .lost_flushes was @lost_flushes: -EIO also if a flush of
- * somebody else's has failed since, as that may have been for this.
- */
-int dmr_store_settle(struct dmr_store *s, int lost_flushes);
+/* How many flushes of somebody else's have failed that may have been for what is written here. */
+static inline unsigned int dmr_store_lost(const struct dmr_store *s)
+{
+	return dmr_flushes_lost(s->flushes, READ_ONCE(s->shares));
+}
+/* Flush what was written since dmr_store_lost() was @lost: -EIO also if it is another by now. */
+int dmr_store_settle(struct dmr_store *s, unsigned int lost);
 
 /* Make everything added stable in DMR_SAFE_COPIES or more. See store.c for the order. */
 int dmr_store_commit(struct dmr_store *s);

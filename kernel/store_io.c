@@ -49,7 +49,7 @@ void dmr_wave_begin(struct dmr_wave *w, struct dmr_store *s)
 	unsigned int i;
 
 	w->store = s;
-	w->lost_flushes = atomic_read(&s->lost_flushes);
+	w->lost = dmr_store_lost(s);
 	atomic_set(&w->pending, 1);
 	init_completion(&w->done);
 	for (i = 0; i < DMR_COPIES; i++) {
@@ -108,23 +108,19 @@ int dmr_wave_end(struct dmr_wave *w)
 		DMERR("%s: %pg: metadata copy %u cannot be written", dmr_set_name(s), s->bdev, i);
 		dmr_mark_bad(s, 1 << i);
 	}
-	return dmr_store_settle(s, w->lost_flushes);
+	return dmr_store_settle(s, w->lost);
 }
 
 int dmr_store_flush(struct dmr_store *s)
 {
-	int r = blkdev_issue_flush(s->bdev);
-
-	if (r)
-		WRITE_ONCE(s->flush_failed, true);
-	return r;
+	return dmr_flush_own(s->flushes, s->bdev, s->shares);
 }
 
-int dmr_store_settle(struct dmr_store *s, int lost_flushes)
+int dmr_store_settle(struct dmr_store *s, unsigned int lost)
 {
 	int r = dmr_store_flush(s);
 
-	if (!r && atomic_read(&s->lost_flushes) != lost_flushes)
+	if (!r && dmr_store_lost(s) != lost)
 		r = -EIO;
 	return r;
 }

@@ -28,7 +28,7 @@ void dmr_mark_bad(struct dmr_store *s, u8 copies);
 /* Writes in flight together, and which copies they failed on. */
 struct dmr_wave {
 	struct dmr_store *store;
-	int lost_flushes; /* of the store, when it began */
+	unsigned int lost; /* dmr_store_lost() when it began */
 	atomic_t pending;
 	struct completion done;
 	struct dmr_wave_copy {

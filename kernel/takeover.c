@@ -52,8 +52,9 @@ static int complete_new(struct dmr_target *t)
 
 	if (!r)
 		r = dmr_keep_pending(t, &to->extents);
+	/* A flush of somebody else's may have failed that was for what has been copied. */
 	if (!r)
-		r = dmr_store_flush(&to->store);
+		r = dmr_store_settle(&to->store, t->migration.lost_flushes);
 	return r ? r : dmr_store_commit(&to->store);
 }
 
@@ -114,12 +115,14 @@ static void use_new(struct dmr_target *t)
 
 	DMINFO("%s: moved from %pg to %pg", dmr_set_name(&new->store), old->dev->bdev,
 	       new->dev->bdev);
-	new->store.flush_failed = false; /* of what nobody had been told of */
 	spin_lock_irq(&t->scrub.lock);
 	WRITE_ONCE(t->migration.to, NULL);
 	spin_unlock_irq(&t->scrub.lock);
 	/* Pairs with dmr_spare(): whoever finds it finds it as it is now. */
 	smp_store_release(&t->spare, new);
+	WRITE_ONCE(new->store.shares, dmr_flush_shares(t, new));
+	/* What was lost on the old one had been copied before. */
+	atomic_andnot(DMR_SPARE, &t->flush.all.untold);
 	/* It may be read still, by what was sent before. */
 	old->replaced = t->replaced;
 	t->replaced = old;

@@ -197,7 +197,7 @@ static int remap_preresume(struct dm_target *ti)
 	r = load(t);
 	memalloc_noio_restore(noio);
 	/* What the table before left in the spare's cache; a load that writes flushes. */
-	if (!dmr_store_writable(s) || s->flush_failed)
+	if (!dmr_store_writable(s) || atomic_read(&t->flush.all.untold))
 		atomic64_inc(&t->flush.written);
 	dmr_flush_distrust(t);
 	if (r) {
@@ -237,6 +237,7 @@ static void remap_postsuspend(struct dm_target *ti)
 	dmr_scrub_drain(ti->private);
 	dmr_reader_drain(ti->private);
 	dmr_mover_drain(ti->private);
+	dmr_flush_distrust(ti->private); /* of a new spare that could not be formatted */
 	dmr_close_replaced(ti->private);
 }
 

@@ -11,6 +11,7 @@
 #include <linux/spinlock.h>
 #include <linux/sysfs.h>
 
+#include "flush.h"
 #include "migrate.h"
 #include "range.h"
 #include "scrub.h"
@@ -28,7 +29,7 @@ struct dmr_io {
 		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
 		struct {
 			s64 written; /* a flush of the spare: writes that it makes stable */
-			int failures; /* flushes that failed before it was sent */
+			unsigned int lost; /* flushes that had failed when it was sent */
 		};
 	};
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
@@ -38,7 +39,7 @@ struct dmr_io {
 	bool on_spare; /* was sent there */
 	bool flush; /* is an empty flush */
 	bool fua; /* was asked for; a device without a cache is not told of it */
-	u8 behind; /* bit per device (main 0, spare 1): to be flushed before this ends */
+	u8 behind; /* DMR_MAIN, DMR_SPARE: to be flushed before this ends */
 	bool moved; /* the mover put a part of it on the spare: needs the commit */
 	bool settled; /* nothing more can be done for it */
 };
@@ -58,11 +59,11 @@ struct dmr_writers {
 struct dmr_flush {
 	atomic64_t written; /* writes that ended well on the spare */
 	atomic64_t flushed; /* of these, how many are stable for sure */
-	u8 failed; /* bit per device (main 0, spare 1): its last flush failed */
+	u8 failed; /* DMR_MAIN, DMR_SPARE: its last flush failed */
 	bool owed; /* no write was told yet */
-	u8 distrusted; /* bit per device: its next flush has to fail */
+	u8 distrusted; /* DMR_MAIN, DMR_SPARE: its next flush has to fail */
 	struct dmr_range everything; /* held while one of these three is set */
-	atomic_t failures; /* flushes that failed */
+	struct dmr_flushes all; /* as far as the stores have to know of them, or tell of theirs */
 	struct dmr_worker worker; /* flushes behind writes: see dmr_flush_behind() */
 };
 
@@ -341,12 +342,13 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
 /* True if a write or discard has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 /*
- * If a flush of the store's own has failed, writes that ended well on the spare, or on the disk
- * that it is a part of, are no longer known to be stable, and the next flush says so. By the mover,
- * or before there is any I/O.
+ * If a flush of the target's own has failed, writes that ended well on that disk are no longer known
+ * to be stable, and the next flush says so. By the mover, or before there is any I/O.
  */
 void dmr_flush_distrust(struct dmr_target *t);
-/* Flush main for the target's own sake; the next flush says so if that fails. By the mover. */
+/* With which devices a spare, or one that may become it, shares its disk. */
+u8 dmr_flush_shares(const struct dmr_target *t, const struct dmr_spare *s);
+/* Flush main for the target's own sake. By the mover. */
 int dmr_flush_main(struct dmr_target *t);
 /*
  * @io wants FUA: ask for it with @bio, which is for a device; where the block layer would flush
@@ -427,7 +429,7 @@ void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 struct dmr_batch {
 	struct dmr_target *target;
 	struct dmr_update update;
-	int lost_flushes; /* of the store, when it began */
+	unsigned int lost; /* dmr_store_lost() when it began */
 	struct list_head ranges; /* struct dmr_range: what was moved */
 	bool moved;
 	unsigned long began; /* jiffies */

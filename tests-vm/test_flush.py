@@ -8,6 +8,7 @@ import pytest
 from harness import sectors
 from harness.assembler import examine
 from harness.cache import execute
+from harness.copies import Copies
 from harness.errors import CommandFailed
 from harness.remap import Mapped, Remap
 from harness.sectors import fill
@@ -156,6 +157,80 @@ def test_a_bad_sector_is_not_mistaken_for_a_flush_that_failed_behind_a_write(one
     assert counted(main)["flushes"] >= before + 2
     assert not sectors.read(dev, [100, 200, 300, 400], version=2)
     assert (dev.status().remapped, dev.status().health) == (2, "ok")
+
+
+def test_a_flush_after_one_of_the_target_s_own_that_failed_is_not_believed(boot, new_disk):
+    """The target is busy with what came of it, and meanwhile the user's succeeds: for what is no longer there."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    table = f"0 32768 delay {spare.dev} 0 0 {spare.dev} 0 0 {spare.dev} 0 {{}}"
+    with Mapped(vm, "slow", table.format(0)) as slow, Remap(vm, main, slow) as dev:
+        fill(dev)
+        copies = Copies.of(spare)
+        for number in 3, 4:
+            spare.bad_sectors(copies[number].offset // SECTOR, 8)
+        dev.message("remap 100 1")
+        assert dev.status().valid_copies == "3/5"
+        spare.heal()
+        # what could not be written is there now: each copy is whole, once a flush says so
+        for number in 3, 4:
+            copies[number].write(copies[2].read())
+        slow.becomes(table.format(3000))
+        begun = counted(spare)["flushes"]
+        repair = vm.spawn("dmsetup message r0 0 repair")
+        vm.wait_for(f"awk '$16 > {begun}' {folder(spare)}/stat | grep .")
+        spare.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [100], version=2)
+        vm.wait_for(f"awk '$16 > {begun + 1}' {folder(spare)}/stat | grep .")
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        repair.wait(60)
+        slow.becomes(table.format(0))
+
+
+def two_disks(boot, new_disk):
+    """A machine, main with something else on its disk, and a spare of its own."""
+    disk, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    vm = boot(disk, spare)
+    main, other = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
+    return vm, disk, main, other, spare
+
+
+def test_a_new_spare_on_the_disk_of_main_shares_its_flushes(boot, new_disk):
+    """When one fails that was for the new spare, what is on main may be lost."""
+    vm, disk, main, new, spare = two_disks(boot, new_disk)
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        vm.run(f"sync {dev.dev}")
+        disk.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [99], version=2)
+        for command in f"dmsetup message r0 0 migrate {new.dev}", f"sync {dev.dev}":
+            with pytest.raises(CommandFailed, match="Input/output error"):
+                vm.run(command)
+        vm.run(f"sync {dev.dev}")
+
+
+def test_a_set_does_not_move_to_where_a_flush_of_main_has_lost_something(boot, new_disk):
+    vm, disk, main, new, spare = two_disks(boot, new_disk)
+    vm.run("modprobe dm-delay")
+    table = f"0 32768 delay {spare.dev} 0 {{}}"
+    with Mapped(vm, "slow", table.format(0)) as slow, Remap(vm, main, slow) as dev:
+        fill(dev)
+        dev.message("remap 100 1 2000 1 4000 1")
+        vm.run(f"sync {dev.dev}")
+        before = vm.run("dmsetup table r0").split()[4]
+        slow.becomes(table.format(1500))
+        dev.message(f"migrate {new.dev}")
+        vm.wait_for("dmsetup message r0 0 metadata_status | grep '^migration .* [1-9]'")
+        disk.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [99], version=2)
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        vm.wait_for("dmsetup status r0 | grep -v migrate", 60)
+        slow.becomes(table.format(0))
+        assert vm.run("dmsetup table r0").split()[4] == before
 
 
 def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
