@@ -38,6 +38,11 @@ bool copies_newer_format(const struct copies *c)
 	return false;
 }
 
+bool copies_lost_start(const struct copies *c)
+{
+	return c->fault[0] != DMR_OK && c->fault[0] != DMR_STALE && c->fault[0] != DMR_SPLIT;
+}
+
 const char *verdict_text(enum verdict verdict)
 {
 	static const char *const text[] = {"none", "clean", "repairable", "lost"};
@@ -95,7 +100,8 @@ static void find_layout(struct copies *c)
 			best = c->layout;
 		}
 		for (int i = 0; n == 0 && i < DMR_COPIES; i++) {
-			uint64_t hint = c->fault[i] == DMR_UNREADABLE ? 0 : dmr_super_hint(&c->super[i]);
+			uint64_t hint =
+				c->fault[i] == DMR_UNREADABLE ? 0 : dmr_super_hint(&c->super[i]);
 
 			if (hint && is_new(size, sizes, hint))
 				size[sizes++] = hint;
@@ -274,7 +280,9 @@ static int vote_on_table(struct copies *c)
 			goto out;
 	}
 	err = 0;
-	for (uint32_t first = 1; !err && first <= blocks; first += most) {
+	/* How long it is a field claims: there is no more of it to be read where a block is lost. */
+	for (uint32_t first = 1; !err && first <= blocks && c->tally.fault != DMR_LOST;
+	     first += most) {
 		uint32_t n = blocks - first + 1 < most ? blocks - first + 1 : most;
 
 		for (int k = 0; k < DMR_COPIES; k++)

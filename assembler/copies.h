@@ -62,6 +62,12 @@ uint32_t copies_table_blocks(const struct copies *c);
 /* Copies that are valid and current from end to end. */
 unsigned int copies_valid(const struct copies *c);
 
+/*
+ * True if no superblock stands where the first copy was: the start of a device is what is written over when
+ * it is made into something else, and the one place of the five where no file can lie.
+ */
+bool copies_lost_start(const struct copies *c);
+
 /* True if any superblock is of a format newer than ours: then nothing may be written. */
 bool copies_newer_format(const struct copies *c);
 

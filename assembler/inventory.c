@@ -64,7 +64,7 @@ static void describe(struct answer *a, const struct device *d, const struct copi
 	if (a->has_super)
 		a->super = *copies_super(c);
 	/* a spare that was made into something else lost its start to that */
-	if (c->fault[0] != DMR_OK && c->fault[0] != DMR_STALE)
+	if (copies_lost_start(c))
 		probe_signature(d, a->spare.signature, sizeof(a->spare.signature));
 }
 

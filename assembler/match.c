@@ -41,7 +41,10 @@ static bool eligible(const struct match_input *in, const struct decision *d,
 	bool tagged = set && set->main.count;
 
 	for (size_t i = 0; i < in->spare_count; i++) {
-		if (device_overlap(device, in->spares[i].device))
+		const struct found_spare *spare = &in->spares[i];
+
+		if (device_overlap(device, spare->device) &&
+		    (spare == d->spare || !spare_doubtful(in, spare)))
 			return false;
 	}
 	evidence_compare(&s->main, le64_to_cpu(s->length), device, e);
@@ -190,8 +193,13 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 {
 	const struct device *device = d->spare->device;
 	const char *path = printable(device->path);
+	const struct found_spare *own = spare_unmasks(in, d->spare);
 
-	if (spare_in_state(d->spare, DMR_STATE_SUPERSEDED))
+	if (own)
+		decision_make(d, DECIDE_SKIP,
+			      "what looks like a spare on %s lies on the main of the one on %s",
+			      path, printable(own->device->path));
+	else if (spare_in_state(d->spare, DMR_STATE_SUPERSEDED))
 		decision_make(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
 	else if (spare_out_of_office(in, d->spare))
 		decide_on_incoming(in, d);

@@ -11,11 +11,8 @@
 #include "remembered.h"
 #include "sysfs.h"
 
-/*
- * A spare is known by any valid superblock at its place. Old ones may be left on a device that is
- * something else by now.
- */
-static bool is_spare(const struct device *d, uuid_t set)
+/* A spare is known by any valid superblock at its place. @lost_start: there is none where the first one was. */
+static bool holds_copies(const struct device *d, uuid_t set, bool *lost_start)
 {
 	struct copies c;
 	bool found = false;
@@ -31,10 +28,38 @@ static bool is_spare(const struct device *d, uuid_t set)
 			uuid_copy(set, c.super[k].header.uuid);
 			found = true;
 		}
+		*lost_start = copies_lost_start(&c);
 	}
 	copies_free(&c);
 	close(fd);
 	return found;
+}
+
+static bool is_named_spare(struct device *d, const uuid_t set)
+{
+	const struct named_set *named;
+	struct policy policy;
+	bool found;
+
+	policy_read(&policy, in_initramfs());
+	named = policy_find(&policy, set);
+	if (named)
+		probe_partition(d);
+	found = named && named->spare.count && tags_match(&named->spare, d);
+	policy_free(&policy);
+	return found;
+}
+
+/* The copies may be left on a device that is something else by now, or lie in its files: see spare_doubtful(). */
+static bool is_spare(struct device *d, uuid_t set)
+{
+	char signature[32];
+	bool lost_start;
+
+	if (!holds_copies(d, set, &lost_start))
+		return false;
+	return !lost_start || probe_signature(d, signature, sizeof(signature)) <= 0 ||
+	       is_named_spare(d, set);
 }
 
 /* A main is known by the tags of its set in the config. */
@@ -95,10 +120,11 @@ static bool is_awaited(struct device *d, const struct policy *policy, uuid_t set
 static enum member held(const struct device *d, uuid_t set)
 {
 	uuid_t ignored;
+	bool lost_start;
 
 	if (!active_holder(d->dev, set))
 		return MEMBER_NONE;
-	return is_spare(d, ignored) ? MEMBER_SPARE : MEMBER_MAIN;
+	return holds_copies(d, ignored, &lost_start) ? MEMBER_SPARE : MEMBER_MAIN;
 }
 
 /* The boot goes on without what it could not activate, as the user has allowed it to. */

@@ -12,6 +12,16 @@
 void spare_compare(const struct found_spare *s, struct evidence *e);
 
 /*
+ * True if the device was made into something else, or is something else of whose content somebody wants us to believe
+ * that it is a spare: who may write files there can fill the places of all copies but the first with what he likes.
+ * Where the config names the device as the spare, it is one.
+ */
+bool spare_doubtful(const struct match_input *in, const struct found_spare *s);
+
+/* The spare of the same set by which doubtful @s is no spare, as it lies on what is the main; NULL if there is none. */
+const struct found_spare *spare_unmasks(const struct match_input *in, const struct found_spare *s);
+
+/*
  * Another spare of the same set, if the config does not rule it out: the one that is where it was recorded stands, of
  * two of these the newer. Returns false, with a decision made, if @d's isn't the one. @set is NULL if nobody named it.
  */

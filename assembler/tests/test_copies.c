@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The five copies on an image file: damaged in every way that leaves enough, and mended. */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -502,6 +503,39 @@ static void test_too_small_for_a_spare(void **state)
 		assert_int_equal(s->c.fault[k], DMR_TOO_SMALL);
 }
 
+static uint64_t bytes_read(void)
+{
+	FILE *io = fopen("/proc/self/io", "re");
+	uint64_t bytes = 0;
+
+	assert_non_null(io);
+	assert_int_equal(fscanf(io, "rchar: %" SCNu64, &bytes), 1);
+	fclose(io);
+	return bytes;
+}
+
+/* Whoever writes files to a disk may put superblocks there: a look at it must not take hours. */
+static void test_a_table_as_long_as_the_superblock_says(void **state)
+{
+	const uint64_t sectors = 1ULL << 31; /* 1 TiB */
+	struct spare *s = *state;
+	struct dmr_super super;
+	uint64_t before;
+
+	assert_int_equal(ftruncate(s->fd, sectors * DMR_SECTOR_SIZE), 0);
+	assert_int_equal(dmr_layout_init(&s->layout, sectors), DMR_OK);
+	super = new_super(&s->layout, uuid_a);
+	super.table_blocks = cpu_to_le32(s->layout.table_capacity);
+	dmr_seal(&super);
+	for (int k = 0; k < DMR_COPIES; k++)
+		put(s, k, 0, &super);
+	before = bytes_read();
+	assert_int_equal(copies_read(&s->c, s->fd, sectors, NULL), 0);
+	assert_true(bytes_read() - before < 10 << 20);
+	assert_int_equal(s->c.verdict, VERDICT_LOST);
+	assert_int_equal(s->c.reason, DMR_LOST);
+}
+
 /* A foreign superblock in one place: the set with most of them stands. */
 static void test_a_foreign_superblock(void **state)
 {
@@ -575,6 +609,7 @@ int main(void)
 		TEST(test_grown_spare_with_a_torn_superblock),
 		TEST(test_cut_spare),
 		TEST(test_too_small_for_a_spare),
+		TEST(test_a_table_as_long_as_the_superblock_says),
 		TEST(test_a_foreign_superblock),
 		TEST(test_newer_format),
 		TEST(test_read_only_features),
