@@ -272,6 +272,7 @@ static int vote_on_table(struct copies *c)
 	uint32_t most = blocks < RUN_BLOCKS ? blocks : RUN_BLOCKS;
 	struct run run = {0};
 	size_t room = 0;
+	bool any = true;
 	int err = -ENOMEM;
 
 	for (int k = 0; k < DMR_COPIES; k++) {
@@ -280,16 +281,18 @@ static int vote_on_table(struct copies *c)
 			goto out;
 	}
 	err = 0;
-	/* How long it is a field claims: there is no more of it to be read where a block is lost. */
-	for (uint32_t first = 1; !err && first <= blocks && c->tally.fault != DMR_LOST;
-	     first += most) {
+	/* How long it is a field claims: where nothing is left there is no more to be read. */
+	for (uint32_t first = 1; !err && any && first <= blocks; first += most) {
 		uint32_t n = blocks - first + 1 < most ? blocks - first + 1 : most;
 
 		for (int k = 0; k < DMR_COPIES; k++)
 			blocks_read(c->fd, dmr_block_sector(&c->layout, k, first), n, run.table[k],
 				    run.readable[k]);
-		for (uint32_t i = 0; !err && i < n; i++)
+		any = false;
+		for (uint32_t i = 0; !err && i < n; i++) {
 			err = vote(c, &run, i, first + i, &room);
+			any |= c->current[first + i] != 0;
+		}
 	}
 	look_behind(c, run.table[0]);
 out:

@@ -193,12 +193,12 @@ static bool spare_usable(const struct match_input *in, struct decision *d,
 {
 	const struct device *device = d->spare->device;
 	const char *path = printable(device->path);
-	const struct found_spare *own = spare_unmasks(in, d->spare);
+	const struct found_spare *own = spare_beyond_doubt(in, d->spare);
 
 	if (own)
 		decision_make(d, DECIDE_SKIP,
-			      "what looks like a spare on %s lies on the main of the one on %s",
-			      path, printable(own->device->path));
+			      "%s holds %s and what looks like the set's spare, which is %s", path,
+			      printable(d->spare->signature), printable(own->device->path));
 	else if (spare_in_state(d->spare, DMR_STATE_SUPERSEDED))
 		decision_make(d, DECIDE_SKIP, "spare %s was replaced by another one", path);
 	else if (spare_out_of_office(in, d->spare))
@@ -287,7 +287,8 @@ static void decide_on_spare(const struct match_input *in, struct decision *d)
 	if (!find_main(in, d, set))
 		return;
 	spare_compare(d->spare, &spare);
-	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare);
+	d->strong = evidence_strong(&d->evidence) && evidence_strong(&spare) &&
+		    !spare_doubtful(in, d->spare);
 	if (is_clone(in, d, &spare, set ? &set->spare : NULL, d->spare->device, "spare") ||
 	    is_clone(in, d, &d->evidence, set ? &set->main : NULL, d->main, "main"))
 		return;

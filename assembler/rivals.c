@@ -30,30 +30,16 @@ bool spare_doubtful(const struct match_input *in, const struct found_spare *s)
 	return *s->signature && !(set && set->spare.count && spare_named(in, s, set));
 }
 
-/* True if @s lies on what @own has recorded as its main. */
-static bool lies_on_main(const struct match_input *in, const struct found_spare *s,
-			 const struct found_spare *own)
-{
-	struct evidence e;
-
-	for (size_t i = 0; i < in->device_count; i++) {
-		if (!device_overlap(&in->devices[i], s->device))
-			continue;
-		evidence_compare(&own->super->main, le64_to_cpu(own->super->length),
-				 &in->devices[i], &e);
-		if (e.possible && evidence_recognises(&e))
-			return true;
-	}
-	return false;
-}
-
-const struct found_spare *spare_unmasks(const struct match_input *in, const struct found_spare *s)
+const struct found_spare *spare_beyond_doubt(const struct match_input *in,
+					     const struct found_spare *s)
 {
 	for (size_t i = 0; spare_doubtful(in, s) && i < in->spare_count; i++) {
 		const struct found_spare *own = &in->spares[i];
 
-		if (own->super && !uuid_compare(own->uuid, s->uuid) && !spare_doubtful(in, own) &&
-		    lies_on_main(in, s, own))
+		if (own->super && own->verdict != VERDICT_LOST &&
+		    !uuid_compare(own->uuid, s->uuid) &&
+		    !spare_in_state(own, DMR_STATE_SUPERSEDED) && !spare_out_of_office(in, own) &&
+		    !spare_doubtful(in, own))
 			return own;
 	}
 	return NULL;
@@ -73,7 +59,8 @@ bool spare_stands(const struct match_input *in, struct decision *d, const struct
 
 		theirs = s->super;
 		if (s == d->spare || uuid_compare(s->uuid, d->uuid) ||
-		    (set && set->spare.count && !spare_named(in, s, set)) || spare_unmasks(in, s))
+		    (set && set->spare.count && !spare_named(in, s, set)) ||
+		    spare_beyond_doubt(in, s))
 			continue;
 		if (!theirs && !evidence_strong(&me)) {
 			decision_make(d, DECIDE_CONFLICT,

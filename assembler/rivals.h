@@ -18,8 +18,9 @@ void spare_compare(const struct found_spare *s, struct evidence *e);
  */
 bool spare_doubtful(const struct match_input *in, const struct found_spare *s);
 
-/* The spare of the same set by which doubtful @s is no spare, as it lies on what is the main; NULL if there is none. */
-const struct found_spare *spare_unmasks(const struct match_input *in, const struct found_spare *s);
+/* A spare of the same set that is beyond doubt, beside which doubtful @s counts for nothing; NULL if there is none. */
+const struct found_spare *spare_beyond_doubt(const struct match_input *in,
+					     const struct found_spare *s);
 
 /*
  * Another spare of the same set, if the config does not rule it out: the one that is where it was recorded stands, of

@@ -329,6 +329,28 @@ static void overlap(struct image *i, const struct history *other, uint64_t *rand
 	put(i, &at, history_block(i->history, VERSIONS, at.index));
 }
 
+/* Of the same generation as the current one, and different. */
+static void twin(struct image *i, const struct history *other, uint64_t *random)
+{
+	struct instance at = draw_instance(i, random);
+	const char *block = i->history->twin + (size_t)at.index * DMR_BLOCK_SIZE;
+	static const char none[DMR_BLOCK_SIZE];
+
+	(void)other;
+	if (memcmp(block, none, sizeof(none)))
+		put(i, &at, block);
+}
+
+/* What an earlier set, or a superblock that is gone, has left behind the table. */
+static void behind(struct image *i, const struct history *other, uint64_t *random)
+{
+	struct instance at = instance_of(i, random_next(random) % DMR_COPIES, i->history->blocks);
+
+	(void)other;
+	if (history_has_behind(i->history))
+		put(i, &at, (const char *)&i->history->behind[random_next(random) % 2]);
+}
+
 static void truncated(struct image *i, const struct history *other, uint64_t *random)
 {
 	(void)other;
@@ -410,6 +432,8 @@ const struct damage catalogue[] = {
 	{"checksummed nonsense", 8, nonsense},
 	{"overlapping extents", 1, overlap},
 	{"lost newest version", 1, lost_newest},
+	{"twin of the current block", 2, twin},
+	{"block behind the table", 1, behind},
 	{"truncated device", 1, truncated},
 	{"grown device", 1, grown},
 	{"partition table", 2, partition_table},

@@ -5,22 +5,71 @@
 
 #include "expect.h"
 
+#define ALL_COPIES ((1u << DMR_COPIES) - 1)
+
 static const struct dmr_header *header(const struct history *h, int version, uint32_t index)
 {
 	return (const struct dmr_header *)history_block(h, version, index);
 }
 
+/* Copies that the superblock which stands says were not written any more. */
+static uint32_t failed(const struct expectation *e, const struct history *h)
+{
+	return e->winner[0] >= (int)h->since ? h->failed : 0;
+}
+
+/* The newest instance in some of the copies. */
+static int newest(const struct expectation *e, uint32_t index, uint32_t copies)
+{
+	int version = -1;
+
+	for (unsigned int copy = 0; copy < DMR_COPIES; copy++)
+		if (copies & 1u << copy && e->instance[copy][index] > version)
+			version = e->instance[copy][index];
+	return version;
+}
+
+static uint32_t twins(const struct history *h, const struct image *i, uint32_t index)
+{
+	uint32_t copies = 0;
+
+	for (unsigned int copy = 0; copy < DMR_COPIES; copy++)
+		copies |= (uint32_t)image_has_twin(i, h, copy, index) << copy;
+	return copies;
+}
+
+/*
+ * A twin of what wins splits its block. Where it alone is left of its generation nobody can tell that it is one.
+ * What is in a copy that is given up has no say where there is anything else.
+ */
+static void look_for_twin(struct expectation *e, const struct history *h, const struct image *i,
+			  uint32_t index)
+{
+	uint32_t copies = twins(h, i, index), voters = ALL_COPIES & ~failed(e, h);
+	int version = newest(e, index, voters);
+
+	if (!(copies & voters) && version < (index ? 0 : VERSIONS - 1)) {
+		voters = ALL_COPIES;
+		version = newest(e, index, voters);
+	}
+	if (!(copies & voters))
+		return;
+	e->split |= version == VERSIONS - 1;
+	e->unknown |= version < VERSIONS - 1;
+}
+
 static void look(struct expectation *e, const struct history *h, const struct image *i)
 {
 	for (uint32_t index = 0; index < h->blocks; index++) {
-		e->winner[index] = -1;
-		for (unsigned int copy = 0; copy < DMR_COPIES; copy++) {
-			int version = image_version(i, h, copy, index);
+		uint32_t good;
 
-			e->instance[copy][index] = version;
-			if (version > e->winner[index])
-				e->winner[index] = version;
-		}
+		for (unsigned int copy = 0; copy < DMR_COPIES; copy++)
+			e->instance[copy][index] = image_version(i, h, copy, index);
+		good = index ? ALL_COPIES & ~failed(e, h) : ALL_COPIES;
+		e->winner[index] = newest(e, index, good);
+		if (e->winner[index] < 0)
+			e->winner[index] = newest(e, index, ALL_COPIES);
+		look_for_twin(e, h, i, index);
 	}
 }
 
@@ -67,7 +116,7 @@ static bool is_one_table(const struct expectation *e, const struct history *h)
 static bool is_damaged(const struct expectation *e, const struct history *h)
 {
 	uint64_t super = le64_to_cpu(header(h, e->winner[0], 0)->generation);
-	bool damaged = false;
+	bool damaged = failed(e, h);
 
 	for (uint32_t index = 0; index < h->blocks; index++) {
 		const struct dmr_header *winner = header(h, e->winner[index], index);
@@ -86,10 +135,11 @@ void expect(struct expectation *e, const struct history *h, const struct image *
 	*e = (struct expectation){.verdict = VERDICT_LOST};
 	look(e, h, i);
 	e->current = is_current(e, h);
-	e->unknown = is_unknown(e, h);
+	e->unknown |= is_unknown(e, h);
 	/* Where its copies are is known by the size, or by the first of them. */
 	e->may_be_lost = i->sectors > h->layout.sectors && e->instance[0][0] < 0;
-	if (i->sectors < h->layout.sectors || !is_one_table(e, h))
+	if (i->sectors < h->layout.sectors || e->split || image_has_more(i, h) ||
+	    !is_one_table(e, h))
 		return;
 	for (uint32_t index = 1; index < h->blocks; index++)
 		for (unsigned int copy = 0; copy < DMR_COPIES; copy++)

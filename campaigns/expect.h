@@ -15,10 +15,12 @@ struct expectation {
 	bool may_be_lost; /* is nothing that anybody promised */
 	/* what is impossible with the current version of the other blocks need not be so with an older one */
 	bool unknown;
+	bool split; /* two instances claim to be the newest, and differ */
 	bool current; /* of each block the newest version is left: that is all that is promised */
 	int instance[DMR_COPIES]
 		    [MAX_BLOCKS]; /* the version of each; VERSIONS: impossible; -1: none */
-	int winner[MAX_BLOCKS]; /* the newest of each block */
+	/* the newest of each block, in copies that are written still; if there is none there, in the others */
+	int winner[MAX_BLOCKS];
 	uint32_t bad_tables; /* instances of table blocks that are not the winner */
 };
 

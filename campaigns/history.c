@@ -28,6 +28,11 @@ const char *history_block(const struct history *h, unsigned int version, uint32_
 	return blocks + (size_t)index * DMR_BLOCK_SIZE;
 }
 
+const char *history_in_copy(const struct history *h, unsigned int copy, uint32_t index)
+{
+	return history_block(h, h->failed & 1u << copy ? h->since - 1 : VERSIONS - 1, index);
+}
+
 static char *new_version(const struct history *h)
 {
 	char *version = calloc(h->blocks, DMR_BLOCK_SIZE);
@@ -41,6 +46,19 @@ static void draw_uuid(uint8_t *uuid, uint64_t *random)
 {
 	for (int i = 0; i < DMR_UUID_SIZE; i++)
 		uuid[i] = random_next(random);
+}
+
+/* One whose table may still grow. */
+static void shorten(struct dmr_super *s, uint64_t *random)
+{
+	uint64_t generation = le64_to_cpu(s->header.generation), digest = 0;
+	uint32_t blocks = 1 + random_next(random) % le32_to_cpu(s->table_blocks);
+
+	for (uint32_t i = 1; i <= blocks; i++)
+		digest += dmr_digest(i, generation);
+	s->table_blocks = cpu_to_le32(blocks);
+	s->digest = cpu_to_le64(digest);
+	dmr_seal(s);
 }
 
 /* A set that nothing was moved in. */
@@ -61,6 +79,8 @@ static void make_first(struct history *h, uint64_t *random)
 	draw_uuid(spare_uuid, random);
 	n.spare_uuid = spare_uuid;
 	dmr_super_init(&super, &h->layout, &n);
+	if (random_next(random) % 2)
+		shorten(&super, random);
 	h->blocks = 1 + le32_to_cpu(super.table_blocks);
 	h->version[0] = new_version(h);
 	*super_of(h->version[0]) = super;
@@ -130,7 +150,19 @@ static void make_next(struct history *h, unsigned int version, uint32_t *place, 
 	}
 	s->header.previous = s->header.generation;
 	s->header.generation = cpu_to_le64(generation);
+	if (version == h->since)
+		s->failed_copies = cpu_to_le32(h->failed);
 	dmr_seal(s);
+}
+
+/* From some version on, up to three copies cannot be written. */
+static void draw_failed(struct history *h, uint64_t *random)
+{
+	unsigned int count = random_next(random) % 2 ? 1 + random_next(random) % 3 : 0;
+
+	h->since = 1 + random_next(random) % (VERSIONS - 1);
+	while (count--)
+		h->failed |= 1u << random_next(random) % DMR_COPIES;
 }
 
 /* An extent of another block than @index; NULL if there is none. */
@@ -170,6 +202,44 @@ static void make_impossible(struct history *h, uint32_t place)
 	}
 }
 
+/* Two machines have the spare in use, and both commit: as many entries less one, or one repair more. */
+static void make_twin(struct history *h)
+{
+	h->twin = new_version(h);
+	for (uint32_t i = 0; i < h->blocks; i++) {
+		const char *now = history_current(h, i);
+		struct dmr_super *s = super_of(h->twin);
+		struct dmr_table *t = table_of(h->twin, i);
+		uint32_t count = le32_to_cpu(((const struct dmr_table *)now)->header.count);
+
+		if (i && !count)
+			continue;
+		memcpy(t, now, DMR_BLOCK_SIZE);
+		if (i) {
+			t->header.count = cpu_to_le32(count - 1);
+			memset(&t->entry[count - 1], 0, sizeof(t->entry[0]));
+		} else {
+			s->repairs = cpu_to_le64(le64_to_cpu(s->repairs) + 1);
+		}
+		dmr_seal(t);
+	}
+}
+
+static void make_behind(struct history *h)
+{
+	const unsigned int versions[] = {0, VERSIONS - 1};
+
+	for (unsigned int k = 0; k < 2; k++) {
+		const struct dmr_header *s = (const void *)history_block(h, versions[k], 0);
+		uint32_t place = last_place(h);
+
+		dmr_table_init(&h->behind[k], h->uuid, h->blocks, le64_to_cpu(s->generation) + k);
+		dmr_table_insert(&h->behind[k], (uint64_t)place * STRIDE, (uint64_t)place * ROOM, 1,
+				 0);
+		dmr_seal(&h->behind[k]);
+	}
+}
+
 void history_begin(struct history *h, uint64_t sectors, uint64_t *random)
 {
 	uint32_t place = 0;
@@ -178,10 +248,13 @@ void history_begin(struct history *h, uint64_t sectors, uint64_t *random)
 	if (dmr_layout_init(&h->layout, sectors) != DMR_OK)
 		errx(2, "a spare of %llu sectors is too small", (unsigned long long)sectors);
 	draw_uuid(h->uuid, random);
+	draw_failed(h, random);
 	make_first(h, random);
 	for (unsigned int i = 1; i < VERSIONS; i++)
 		make_next(h, i, &place, random);
 	make_impossible(h, place);
+	make_twin(h);
+	make_behind(h);
 }
 
 void history_end(struct history *h)
@@ -189,4 +262,5 @@ void history_end(struct history *h)
 	for (unsigned int i = 0; i < VERSIONS; i++)
 		free(h->version[i]);
 	free(h->impossible);
+	free(h->twin);
 }

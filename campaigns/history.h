@@ -21,6 +21,11 @@ struct history {
 	char *version[VERSIONS]; /* blocks of a copy, one behind the other; the last is current */
 	/* table blocks as of a next commit; each claims a sector that another one has, on main or spare */
 	char *impossible;
+	char *twin; /* blocks of the current generation, valid, with another content; zeroes where there is none */
+	/* what may stand behind the table, if there is room: of the first generation, and of a next one */
+	struct dmr_table behind[2];
+	uint8_t failed; /* bit per copy: not written any more */
+	unsigned int since; /* the first version that was not written there */
 };
 
 /* A set drawn from @random, whose spare has @sectors. Exits if it can't. */
@@ -29,6 +34,15 @@ void history_end(struct history *h);
 
 /* Block @index as of a version; VERSIONS: as it can't be. */
 const char *history_block(const struct history *h, unsigned int version, uint32_t index);
+/* What the block is in a copy that nothing has happened to. */
+const char *history_in_copy(const struct history *h, unsigned int copy, uint32_t index);
+
+/* True if there is room for a block behind the table. */
+static inline bool history_has_behind(const struct history *h)
+{
+	return h->blocks <= h->layout.table_capacity;
+}
+
 static inline const char *history_current(const struct history *h, uint32_t index)
 {
 	return history_block(h, VERSIONS - 1, index);

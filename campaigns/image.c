@@ -24,7 +24,7 @@ static void fill(struct image *i)
 
 	memset(i->whole, 0xa5, size_of(i));
 	for (unsigned int copy = 0; copy < DMR_COPIES; copy++)
-		memcpy(i->whole + image_place(i, copy, 0), history_current(h, 0),
+		memcpy(i->whole + image_place(i, copy, 0), history_in_copy(h, copy, 0),
 		       (size_t)h->blocks * DMR_BLOCK_SIZE);
 	memcpy(i->bytes, i->whole, size_of(i));
 }
@@ -102,16 +102,38 @@ void image_restore(struct image *i)
 		restore_range(i, image_place(i, copy, 0), (uint64_t)h->blocks * DMR_BLOCK_SIZE);
 }
 
-int image_version(const struct image *i, const struct history *h, unsigned int copy, uint32_t index)
+static bool is_there(const struct image *i, unsigned int copy, uint32_t index, const void *block)
 {
 	uint64_t place = image_place(i, copy, index);
 
-	if (place + DMR_BLOCK_SIZE > i->sectors * DMR_SECTOR_SIZE)
-		return -1;
+	return place + DMR_BLOCK_SIZE <= i->sectors * DMR_SECTOR_SIZE &&
+	       !memcmp(i->bytes + place, block, DMR_BLOCK_SIZE);
+}
+
+bool image_has_twin(const struct image *i, const struct history *h, unsigned int copy,
+		    uint32_t index)
+{
+	static const char none[DMR_BLOCK_SIZE];
+	const char *twin = h->twin + (size_t)index * DMR_BLOCK_SIZE;
+
+	return memcmp(twin, none, DMR_BLOCK_SIZE) && is_there(i, copy, index, twin);
+}
+
+bool image_has_more(const struct image *i, const struct history *h)
+{
+	bool found = false;
+
+	for (unsigned int copy = 0; copy < DMR_COPIES && history_has_behind(h); copy++)
+		found |= is_there(i, copy, h->blocks, &h->behind[1]);
+	return found;
+}
+
+int image_version(const struct image *i, const struct history *h, unsigned int copy, uint32_t index)
+{
 	for (int v = VERSIONS - 1; v >= 0; v--)
-		if (!memcmp(i->bytes + place, history_block(h, v, index), DMR_BLOCK_SIZE))
+		if (is_there(i, copy, index, history_block(h, v, index)))
 			return v;
-	if (index && !memcmp(i->bytes + place, history_block(h, VERSIONS, index), DMR_BLOCK_SIZE))
+	if (index && is_there(i, copy, index, history_block(h, VERSIONS, index)))
 		return VERSIONS;
 	return -1;
 }

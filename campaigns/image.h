@@ -42,4 +42,11 @@ uint64_t image_place(const struct image *i, unsigned int copy, uint32_t index);
 int image_version(const struct image *i, const struct history *h, unsigned int copy,
 		  uint32_t index);
 
+/* Is an instance of a block the twin of the current version? */
+bool image_has_twin(const struct image *i, const struct history *h, unsigned int copy,
+		    uint32_t index);
+
+/* Does a block of a later commit stand behind the table, in any copy? */
+bool image_has_more(const struct image *i, const struct history *h);
+
 #endif

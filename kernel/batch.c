@@ -16,12 +16,25 @@
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 {
+	/* What was lost before is none of this. */
+	dmr_flush_distrust(t);
 	b->target = t;
 	b->moved = false;
 	b->lost = dmr_store_lost(&t->spare->store);
 	b->began = jiffies;
 	INIT_LIST_HEAD(&b->ranges);
 	dmr_update_begin(&b->update, &t->spare->extents);
+}
+
+int dmr_batch_flush_main(struct dmr_batch *b)
+{
+	struct dmr_target *t = b->target;
+	int r = dmr_flush_main(t);
+
+	/* On one disk that is the loss of what has moved so far, and of nothing that will. */
+	if (r && !b->moved)
+		b->lost = dmr_store_lost(&t->spare->store);
+	return r;
 }
 
 int dmr_reserve(struct dmr_target *t)
@@ -151,7 +164,7 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 	struct dmr_target *t = b->target;
 	struct dmr_store *s = &t->spare->store;
 	sector_t place;
-	int r = again ? dmr_store_check(s) : dmr_reserve(t);
+	int r = again ? dmr_store_begin(s) : dmr_reserve(t);
 
 	if (r)
 		return r;

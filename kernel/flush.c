@@ -46,15 +46,32 @@ static u8 devices_of(const struct dmr_io *io)
 	return io->on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
+/* Take down, before what is to be stable is sent, what was lost by then; */
+static void note_lost(const struct dmr_target *t, struct dmr_io *io)
+{
+	io->lost[0] = dmr_flushes_lost(&t->flush.all, DMR_MAIN);
+	io->lost[1] = dmr_flushes_lost(&t->flush.all, DMR_SPARE);
+}
+
+/* and true if it may have been lost since. */
+static bool lost_since(const struct dmr_target *t, const struct dmr_io *io)
+{
+	const u8 devices = devices_of(io);
+
+	return (devices & DMR_MAIN && io->lost[0] != dmr_flushes_lost(&t->flush.all, DMR_MAIN)) ||
+	       (devices & DMR_SPARE && io->lost[1] != dmr_flushes_lost(&t->flush.all, DMR_SPARE));
+}
+
 int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
 	io->flush = true;
 	io->on_spare = dm_bio_get_target_bio_nr(bio);
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
-	io->lost = dmr_flushes_lost(&t->flush.all, devices_of(io));
+	note_lost(t, io);
 	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&
 	    !(READ_ONCE(t->flush.failed) & DMR_SPARE)) {
+		io->settled = true;
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
@@ -69,14 +86,18 @@ static bool own_under_way(const struct dmr_flushes *f, u8 devices)
 }
 
 /* A flush that succeeds may not have found what it was for: the mover knows, or soon will. */
-static bool in_doubt(const struct dmr_target *t, u8 devices)
+static bool in_doubt(const struct dmr_target *t, const struct dmr_io *io)
 {
 	const struct dmr_flushes *f = &t->flush.all;
+	const u8 devices = devices_of(io);
 
 	if (own_under_way(f, devices))
 		return true;
 	smp_rmb(); /* pairs with dmr_flush_own() */
-	return (atomic_read(&f->untold) | READ_ONCE(t->flush.failed)) & devices;
+	if (atomic_read(&f->untold) & devices)
+		return true;
+	smp_rmb(); /* pairs with dmr_flush_distrust() */
+	return READ_ONCE(t->flush.failed) & devices || lost_since(t, io);
 }
 
 static void note_flushed(struct dmr_target *t, const struct dmr_io *io)
@@ -90,7 +111,7 @@ static void note_flushed(struct dmr_target *t, const struct dmr_io *io)
 
 int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error)
 {
-	if (likely(!error && !in_doubt(t, devices_of(io)))) {
+	if (likely(!error && !in_doubt(t, io))) {
 		note_flushed(t, io);
 		return DM_ENDIO_DONE;
 	}
@@ -124,16 +145,19 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 
 	/* Ours have ended, but for those of a new spare on the same disk. */
 	wait_var_event(&t->flush.all, !own_under_way(&t->flush.all, devices));
+	smp_rmb(); /* pairs with dmr_flush_own() */
 	dmr_flush_distrust(t);
-	/* It was under way when another failed, and need not have covered the same. */
-	if (!bio->bi_status &&
-	    (t->flush.distrusted & devices || io->lost != dmr_flushes_lost(&t->flush.all, devices)))
+	if (!bio->bi_status && lost_since(t, io)) {
+		/* It was under way when another failed, and need not have covered the same. */
 		bio->bi_status = BLK_STS_IOERR;
+	} else if (!bio->bi_status && t->flush.distrusted & devices) {
+		t->flush.distrusted &= ~devices;
+		bio->bi_status = BLK_STS_IOERR;
+	}
 	if (bio->bi_status) {
 		DMERR_LIMIT("%s: %pg: a flush failed, so writes to the set fail until one succeeds",
 			    dmr_set_name(&t->spare->store),
 			    devices & DMR_SPARE ? t->spare->dev->bdev : t->main->bdev);
-		t->flush.distrusted &= ~devices;
 		latch(t, t->flush.failed | devices, true);
 	} else {
 		if (!io->behind)
@@ -157,18 +181,21 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 
 void dmr_flush_distrust(struct dmr_target *t)
 {
-	u8 devices = atomic_read(&t->flush.all.untold);
+	int untold;
 
-	if (likely(!devices))
-		return;
-	devices = atomic_xchg(&t->flush.all.untold, 0);
-	count_lost(t, devices);
-	if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
-		devices &= ~DMR_SPARE;
-	if (!devices)
-		return;
-	t->flush.distrusted |= devices;
-	latch(t, t->flush.failed | devices, true);
+	while ((untold = atomic_read(&t->flush.all.untold)) != 0) {
+		u8 devices = untold;
+
+		count_lost(t, devices);
+		if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
+			devices &= ~DMR_SPARE;
+		if (devices) {
+			t->flush.distrusted |= devices;
+			latch(t, t->flush.failed | devices, true);
+		}
+		/* Only then, and fully ordered: a flush that ends just now sees the one or the other. */
+		atomic_cmpxchg(&t->flush.all.untold, untold, 0);
+	}
 }
 
 static void count_own(struct dmr_flushes *f, u8 devices, int change)
@@ -214,19 +241,21 @@ void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 	latch(t, t->flush.failed | old->flush.failed, true);
 }
 
-void dmr_flush_fua(struct dmr_io *io, struct bio *bio, bool on_spare)
+void dmr_flush_fua(struct dmr_target *t, struct dmr_io *io, struct bio *bio, bool on_spare)
 {
 	if (!bdev_write_cache(bio->bi_bdev) || bdev_fua(bio->bi_bdev)) {
 		bio->bi_opf |= REQ_FUA;
 		return;
 	}
 	bio->bi_opf &= ~REQ_FUA;
+	/* What is sent again was perhaps in the cache already. */
+	if (!io->behind)
+		note_lost(t, io);
 	io->behind |= on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
 int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 {
-	io->lost = dmr_flushes_lost(&t->flush.all, io->behind);
 	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE); /* nobody polls the device for it any more */
 	dmr_worker_give(&t->flush.worker, bio);
 	return DM_ENDIO_INCOMPLETE;
@@ -250,12 +279,10 @@ static u8 flush(struct dmr_target *t, u8 devices)
 static void end_behind(struct dmr_target *t, struct bio *bio, u8 failed)
 {
 	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
-	const u8 devices = io->behind;
 
-	if (failed & devices)
+	if (failed & io->behind)
 		bio->bi_status = BLK_STS_IOERR;
-	if (!bio->bi_status && !in_doubt(t, devices) &&
-	    io->lost == dmr_flushes_lost(&t->flush.all, devices)) {
+	if (!bio->bi_status && !in_doubt(t, io)) {
 		io->behind = 0;
 		dmr_end(bio);
 		return;

@@ -104,7 +104,6 @@ static void begin(struct dmr_target *t, struct dmr_spare *to)
 	m->waits = false;
 	m->passes = 0;
 	m->attempts = 0;
-	m->lost_flushes = dmr_store_lost(&to->store);
 	dmr_migrate_rewind(m);
 	bitmap_fill(m->dirty, to->extents.regions);
 	spin_lock_irq(&t->scrub.lock);

@@ -256,6 +256,7 @@ static int mark_old(struct dmr_target *t, struct dmr_errand *e)
 	if (dmr_store_writable(s))
 		dmr_store_set_state(s, DMR_STATE_MIGRATING, NULL);
 	dmr_flush_distrust(t);
+	t->migration.lost_flushes = dmr_store_lost(&t->migration.to->store);
 	return 0;
 }
 

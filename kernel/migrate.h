@@ -30,7 +30,7 @@ struct dmr_migration {
 	unsigned int passes; /* so far */
 	unsigned int attempts; /* to take over: the more, the longer writes may have to wait */
 	bool lost; /* something could not be read in this pass */
-	unsigned int lost_flushes; /* dmr_store_lost() of the new spare when it began */
+	unsigned int lost_flushes; /* dmr_store_lost() of the new spare when copying began */
 	dev_t failed; /* the last one that was given up; 0: it was not */
 	/* why it ends without success, once the device is not suspended, or has ended so; else 0 */
 	int error;

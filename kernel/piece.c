@@ -74,7 +74,7 @@ blk_status_t dmr_piece(struct dmr_target *t, struct bio *bio, sector_t offset, s
 	/* It is waited for here: nobody polls, and nobody wants to hear that it would block. */
 	piece->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD | REQ_POLLED);
 	if (io->fua)
-		dmr_flush_fua(io, piece, bdev != t->main->bdev);
+		dmr_flush_fua(t, io, piece, bdev != t->main->bdev);
 	return send(piece, sector);
 }
 

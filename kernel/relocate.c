@@ -95,9 +95,10 @@ static bool same(struct page *const *a, struct page *const *b, sector_t sectors)
 }
 
 /* Write to main and read back. A drive that reads from its cache is believed. */
-static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sector_t offset,
+static blk_status_t write_and_compare(struct dmr_batch *b, struct bio *bio, sector_t offset,
 				      sector_t sectors)
 {
+	struct dmr_target *t = b->target;
 	struct page **data = t->mover.page, **back = data + PIECE_PAGES;
 	const sector_t sector = bio->bi_iter.bi_sector + offset;
 	struct block_device *main = t->main->bdev;
@@ -107,7 +108,7 @@ static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sec
 	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC, main, sector);
 	if (status)
 		return status;
-	if (dmr_flush_main(t))
+	if (dmr_batch_flush_main(b))
 		return BLK_STS_MEDIUM;
 	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) ||
 	    !same(data, back, sectors))
@@ -122,7 +123,7 @@ static blk_status_t write_pending(struct dmr_batch *b, struct bio *bio, sector_t
 {
 	struct dmr_target *t = b->target;
 	const sector_t end = offset + sectors;
-	blk_status_t status = write_and_compare(t, bio, offset, sectors);
+	blk_status_t status = write_and_compare(b, bio, offset, sectors);
 
 	if (!status) {
 		/* If there is no memory for it they just stay pending. */
@@ -146,7 +147,7 @@ static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t o
 	blk_status_t status = BLK_STS_OK;
 	sector_t done;
 
-	if (!dmr_store_writable(&t->spare->store))
+	if (dmr_store_begin(&t->spare->store))
 		return BLK_STS_IOERR;
 	io->moved = true;
 	block.run = t->unit;

@@ -144,12 +144,17 @@ void dmr_store_count_room(struct dmr_store *s)
 	WRITE_ONCE(s->room, is_full(s) ? room : room + FILL_ENTRIES - entries(s, s->fill));
 }
 
-int dmr_store_reserve(struct dmr_store *s)
+int dmr_store_begin(struct dmr_store *s)
 {
 	int r = dmr_store_check(s);
 
-	if (!r && bitmap_empty(s->dirty, s->tables))
-		r = dmr_store_is_ours(s);
+	return r || !bitmap_empty(s->dirty, s->tables) ? r : dmr_store_is_ours(s);
+}
+
+int dmr_store_reserve(struct dmr_store *s)
+{
+	int r = dmr_store_begin(s);
+
 	if (r)
 		return r;
 	if (!is_full(s) || s->fill + 1 < s->tables)

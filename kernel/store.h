@@ -91,8 +91,14 @@ static inline void dmr_store_seek(struct dmr_store *s, sector_t sector)
 }
 
 /*
- * Make room for one more entry. May write, as it makes the table longer. -EIO if no commit can
- * succeed, also as somebody else has written to the spare, -EROFS, -ENOSPC, -ENOMEM, or the I/O error.
+ * To be called before anything of a commit is entered, or written: -EIO if none can succeed, also as somebody else
+ * has written to the spare, or -EROFS.
+ */
+int dmr_store_begin(struct dmr_store *s);
+
+/*
+ * The same, and make room for one more entry. May write, as it makes the table longer. Also -ENOSPC,
+ * -ENOMEM, or the I/O error.
  */
 int dmr_store_reserve(struct dmr_store *s);
 

@@ -120,8 +120,7 @@ int dmr_store_identify(struct dmr_store *s, const u8 *uuid)
 }
 
 /* Count the instances of table blocks [@from, @from + @count) in @copy, keeping those that lead. */
-static void vote_copy(struct dmr_loader *l, unsigned int copy, u32 from, u32 count,
-		      struct dmr_vote *vote)
+static void vote_copy(struct dmr_loader *l, unsigned int copy, u32 from, u32 count)
 {
 	struct dmr_store *s = l->store;
 	bool whole = !dmr_blocks_read(s, copy, from + 1, l->scratch, count);
@@ -132,7 +131,7 @@ static void vote_copy(struct dmr_loader *l, unsigned int copy, u32 from, u32 cou
 			continue;
 		if (dmr_table_check(l->scratch[i], s->super, from + i + 1) != DMR_OK)
 			continue;
-		if (dmr_vote_add(&vote[i], s->super, copy, l->scratch[i])) {
+		if (dmr_vote_add(&l->vote[i], s->super, copy, l->scratch[i])) {
 			void *best = l->scratch[i];
 
 			l->scratch[i] = s->table[from + i];
@@ -156,18 +155,19 @@ static void look_behind(struct dmr_loader *l)
 static void vote_batch(struct dmr_loader *l, u32 from, u32 count)
 {
 	struct dmr_store *s = l->store;
-	struct dmr_vote vote[DMR_LOAD_BATCH];
 	unsigned int copy;
 	u32 i;
 
 	for (i = 0; i < count; i++)
-		dmr_vote_init(&vote[i]);
+		dmr_vote_init(&l->vote[i]);
 	for (copy = 0; copy < DMR_COPIES; copy++)
-		vote_copy(l, copy, from, count, vote);
+		vote_copy(l, copy, from, count);
 	for (i = 0; i < count; i++) {
-		dmr_tally_add(&l->tally, s->super, from + i + 1, &vote[i]);
-		l->table[from + i].stale = vote[i].valid & ~vote[i].holders;
-		l->table[from + i].invalid = ~vote[i].valid & DMR_ALL_COPIES;
+		const struct dmr_vote *v = &l->vote[i];
+
+		dmr_tally_add(&l->tally, s->super, from + i + 1, v);
+		l->table[from + i].stale = v->valid & ~v->holders;
+		l->table[from + i].invalid = ~v->valid & DMR_ALL_COPIES;
 	}
 }
 

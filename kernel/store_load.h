@@ -22,6 +22,7 @@ struct dmr_loader {
 	struct dmr_damage *table; /* per table block */
 	struct dmr_tally tally;
 	void *scratch[DMR_LOAD_BATCH]; /* blocks */
+	struct dmr_vote vote[DMR_LOAD_BATCH]; /* on the blocks that are read */
 };
 
 /* store_level.c */

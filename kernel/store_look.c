@@ -98,9 +98,9 @@ static u32 compare(const struct dmr_look *l, const struct dmr_store *s)
 
 /*
  * True if a superblock that was read must not be written over, as somebody else has written it: a
- * newer one of this set that counts another table, or one with features that this code doesn't
- * know. Another kernel may have mended the copies, while this one was hibernated: then the next
- * generation has to be newer than what that has written.
+ * newer one of this set that counts another table, or that has moved on to another spare, or one
+ * with features that this code doesn't know. Another kernel may have mended the copies, while this
+ * one was hibernated. In any case the next generation has to be newer than what that has written.
  */
 static bool is_foreign(const struct dmr_super *theirs, struct dmr_store *s)
 {
@@ -114,11 +114,11 @@ static bool is_foreign(const struct dmr_super *theirs, struct dmr_store *s)
 		return true;
 	if (fault != DMR_OK || generation <= s->generation)
 		return false;
-	if (generation >= DMR_LAST_GENERATION || theirs->digest != ours->digest ||
-	    theirs->table_blocks != ours->table_blocks || theirs->state != ours->state)
+	if (generation >= DMR_LAST_GENERATION)
 		return true;
 	WRITE_ONCE(s->generation, generation);
-	return false;
+	return theirs->digest != ours->digest || theirs->table_blocks != ours->table_blocks ||
+	       theirs->state == cpu_to_le32(DMR_STATE_SUPERSEDED);
 }
 
 static void say_foreign(const struct dmr_store *s, unsigned int copy)

@@ -156,6 +156,7 @@ static int hold_and_take_over(struct dmr_target *t)
 		return -ENOMEM;
 	all->start = 0;
 	all->end = t->ti->len;
+	dmr_flush_distrust(t); /* what was lost before it could be copied */
 	dmr_hold(t, all);
 	dmr_drain_writers(t);
 	r = take_over(t);

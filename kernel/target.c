@@ -86,7 +86,7 @@ static int remap_map(struct dm_target *ti, struct bio *bio)
 	bio_set_dev(bio, dmr_holder(t, spare, &place));
 	bio->bi_iter.bi_sector = place.sector;
 	if (unlikely(io->fua))
-		dmr_flush_fua(io, bio, place.on_spare);
+		dmr_flush_fua(t, io, bio, place.on_spare);
 	return DM_MAPIO_REMAPPED;
 }
 

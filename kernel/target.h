@@ -27,11 +27,10 @@ struct dmr_batch;
 struct dmr_io {
 	union {
 		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
-		struct {
-			s64 written; /* a flush of the spare: writes that it makes stable */
-			unsigned int lost; /* flushes that had failed when it was sent */
-		};
+		s64 written; /* a flush of the spare: writes that it makes stable */
 	};
+	/* a flush, or a write with one behind it: flushes of each device that had failed before */
+	unsigned int lost[DMR_DEVICES];
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
 	unsigned long failed; /* of a read: when; jiffies */
 	u8 phase; /* of the writers it is counted among */
@@ -354,7 +353,7 @@ int dmr_flush_main(struct dmr_target *t);
  * @io wants FUA: ask for it with @bio, which is for a device; where the block layer would flush
  * behind the write, a flush is due behind @io instead.
  */
-void dmr_flush_fua(struct dmr_io *io, struct bio *bio, bool on_spare);
+void dmr_flush_fua(struct dmr_target *t, struct dmr_io *io, struct bio *bio, bool on_spare);
 /* What remap_end_io() returns for a write that has ended well, and behind which a flush is due. */
 int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 /* True if flushes or writes still have to be told of a flush that failed. */
@@ -436,6 +435,8 @@ struct dmr_batch {
 };
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
+/* dmr_flush_main(), before it is known whether anything has to move. */
+int dmr_batch_flush_main(struct dmr_batch *b);
 /* dmr_store_reserve(), before anything is entered. */
 int dmr_reserve(struct dmr_target *t);
 /*

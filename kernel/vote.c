@@ -104,39 +104,43 @@ void dmr_vote_init(struct dmr_vote *v)
 	memset(v, 0, sizeof(*v));
 }
 
+/* Also one that does not count, with the very bytes of the winner, needs no mending. */
+static __u8 holders(const struct dmr_vote *v)
+{
+	__u8 holders = 0;
+	int i;
+
+	for (i = 0; i < DMR_COPIES; i++)
+		if (v->valid & 1u << i && v->instance[i].generation == v->generation &&
+		    v->instance[i].checksum == v->checksum)
+			holders |= 1u << i;
+	return holders;
+}
+
 bool dmr_vote_add(struct dmr_vote *v, const struct dmr_super *s, unsigned int copy,
 		  const struct dmr_table *t)
 {
 	bool trusted = !(le32_to_cpu(s->failed_copies) & 1u << copy);
 	__u64 generation = le64_to_cpu(t->header.generation);
 	__u64 sum = le64_to_cpu(t->checksum);
-	bool first = !v->valid;
+	bool level = v->valid && trusted == v->trusted && generation == v->generation;
+	bool best = !v->valid || trusted > v->trusted ||
+		    (trusted == v->trusted && generation > v->generation);
 
 	v->valid |= 1u << copy;
-	if (!first && trusted == v->trusted && generation == v->generation) {
-		if (sum == v->checksum)
-			v->holders |= 1u << copy;
-		else
-			v->split = true;
-		return false;
+	v->instance[copy].generation = generation;
+	v->instance[copy].checksum = sum;
+	if (level && sum != v->checksum)
+		v->split = true;
+	if (best) {
+		v->generation = generation;
+		v->previous = le64_to_cpu(t->header.previous);
+		v->checksum = sum;
+		v->trusted = trusted;
+		v->split = false;
 	}
-	/* An untrusted instance with the very bytes of the winner needs no mending. */
-	if (!first &&
-	    (trusted < v->trusted || (trusted == v->trusted && generation < v->generation))) {
-		if (generation == v->generation && sum == v->checksum)
-			v->holders |= 1u << copy;
-		return false;
-	}
-	if (!first && generation == v->generation && sum == v->checksum)
-		v->holders |= 1u << copy;
-	else
-		v->holders = 1u << copy;
-	v->generation = generation;
-	v->previous = le64_to_cpu(t->header.previous);
-	v->checksum = sum;
-	v->trusted = trusted;
-	v->split = false;
-	return true;
+	v->holders = holders(v);
+	return best;
 }
 
 void dmr_tally_init(struct dmr_tally *t, const struct dmr_super *s)

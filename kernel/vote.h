@@ -31,6 +31,9 @@ struct dmr_vote {
 	__u8 holders; /* bit per copy: holds the winner */
 	bool trusted; /* winner comes from a copy not marked failed */
 	bool split; /* two winners */
+	struct {
+		__u64 generation, checksum;
+	} instance[DMR_COPIES]; /* of those that are valid */
 };
 
 void dmr_vote_init(struct dmr_vote *v);

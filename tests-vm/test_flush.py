@@ -189,6 +189,27 @@ def test_a_flush_after_one_of_the_target_s_own_that_failed_is_not_believed(boot,
         slow.becomes(table.format(0))
 
 
+def test_a_loss_on_the_old_spare_is_told_after_the_set_has_left_it(boot, new_disk):
+    """It was made by a first attempt to move, and the second one copies what is there since."""
+    main, disk = new_disk("64M", bus="virtio"), new_disk("64M", bus="virtio")
+    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=16MiB\nsize=16MiB\n")
+    vm = boot(main, disk)
+    spare, new = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        dev.message("remap 100 1")
+        vm.run(f"sync {dev.dev}")
+        disk.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [100], version=2)
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            dev.message(f"migrate {new.dev}")
+        dev.message(f"migrate {new.dev}")
+        vm.wait_for("dmsetup status r0 | grep -v migrate", 60)
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        vm.run(f"sync {dev.dev}")
+
+
 def two_disks(boot, new_disk):
     """A machine, main with something else on its disk, and a spare of its own."""
     disk, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
@@ -247,6 +268,27 @@ def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
         for command in "dmsetup message r0 0 save", f"sync {dev.dev}":
             with pytest.raises(CommandFailed, match="Input/output error"):
                 vm.run(command)
+
+
+def test_a_block_that_a_flush_has_failed_for_still_moves(boot, new_disk):
+    """Where main and spare are on one disk: it goes to the spare after that."""
+    disk = new_disk("64M", bus="virtio")
+    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    vm = boot(disk)
+    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
+    with Remap(vm, main, spare) as dev:
+        fill(dev)
+        vm.run(f"sync {dev.dev}")
+        begin = int(vm.run(f"cat {folder(disk)}/{main.dev[5:]}/start"))
+        disk.bad_sectors(begin + 200, on="read")
+        assert list(sectors.read(dev, [200])) == [200]
+        disk.heal()
+        disk.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [200], version=2)
+        assert (dev.status().mode, dev.status().remapped) == ("rw", 1)
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        vm.run(f"sync {dev.dev}")
 
 
 def test_a_flush_that_fails_while_a_sector_moves_is_not_lost_on_it(boot, new_disk):

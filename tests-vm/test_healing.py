@@ -201,10 +201,11 @@ def test_scrubs_come_by_themselves(boot, new_disk):
         assert dev.status().scrubs == begun + 1
 
 
-def test_what_another_kernel_has_mended_is_not_lost_with_the_next_commit(boot, new_disk):
+@pytest.mark.parametrize("first", ("a move", "another place", "a new spare"))
+def test_what_another_kernel_has_mended_is_not_lost_with_the_next_commit(boot, new_disk, first):
     """An initramfs has activated the set while this kernel was hibernated, and a copy was bad."""
-    main, spare = new_disk("8M"), new_disk("8M")
-    vm = boot(main, spare)
+    main, spare, new = new_disk("8M"), new_disk("8M"), new_disk("8M")
+    vm = boot(main, spare, new)
     with Remap(vm, main, spare) as dev:
         moved(dev)
         spare.bad_sectors(Copies.of(spare)[3].offset // 512, 8)
@@ -214,8 +215,18 @@ def test_what_another_kernel_has_mended_is_not_lost_with_the_next_commit(boot, n
         with spare.snapshot() as theirs:
             dmremap("repair", theirs.path, check=1)
             theirs.restore()
+        if first == "another place":
+            [place] = [extent["spare_sector"] for extent in examine(spare.path)["extents"]
+                       if extent["main_sector"] == MOVED[0]]
+            spare.bad_sectors(place)
+            assert not sectors.write(dev, [MOVED[0]], version=2)
+        elif first == "a new spare":
+            dev.message(f"migrate {new.dev}")
+            vm.wait_for("dmsetup status r0 | grep -v migrate", 60)
+            spare = new
+        # what another cut of the power would leave, here and after the next commit
+        assert examine(spare.path)["verdict"] in ("clean", "repairable")
         dev.message("remap 800 1")
-        # what another cut of the power would leave
         found = examine(spare.path)
         assert found["verdict"] in ("clean", "repairable"), found["reason"]
         assert {700, 800} <= main_sectors(found)
