@@ -27,15 +27,20 @@ u8 dmr_flush_shares(const struct dmr_target *t, const struct dmr_spare *s)
 	return devices;
 }
 
+static void add(atomic_t *numbers, u8 devices, int change)
+{
+	if (devices & DMR_MAIN)
+		atomic_add(change, &numbers[0]);
+	if (devices & DMR_SPARE)
+		atomic_add(change, &numbers[1]);
+}
+
 /* What was in the cache of @devices may be gone. */
 static void count_lost(struct dmr_target *t, u8 devices)
 {
 	if (same_disk(t->main, dmr_spare(t)->dev))
 		devices = DMR_MAIN | DMR_SPARE;
-	if (devices & DMR_MAIN)
-		atomic_inc(&t->flush.all.lost[0]);
-	if (devices & DMR_SPARE)
-		atomic_inc(&t->flush.all.lost[1]);
+	add(t->flush.all.lost, devices, 1);
 }
 
 /* To which a flush went, or which are flushed behind a write. */
@@ -186,7 +191,6 @@ void dmr_flush_distrust(struct dmr_target *t)
 	while ((untold = atomic_read(&t->flush.all.untold)) != 0) {
 		u8 devices = untold;
 
-		count_lost(t, devices);
 		if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
 			devices &= ~DMR_SPARE;
 		if (devices) {
@@ -198,25 +202,19 @@ void dmr_flush_distrust(struct dmr_target *t)
 	}
 }
 
-static void count_own(struct dmr_flushes *f, u8 devices, int change)
-{
-	if (devices & DMR_MAIN)
-		atomic_add(change, &f->own[0]);
-	if (devices & DMR_SPARE)
-		atomic_add(change, &f->own[1]);
-}
-
 int dmr_flush_own(struct dmr_flushes *f, struct block_device *bdev, u8 devices)
 {
 	int r;
 
-	count_own(f, devices, 1);
+	add(f->own, devices, 1);
 	smp_mb__after_atomic(); /* who does not see it yet has been flushed before */
 	r = blkdev_issue_flush(bdev);
-	if (r)
+	if (r) {
+		add(f->lost, devices, 1);
 		atomic_or(devices, &f->untold);
+	}
 	smp_mb__before_atomic(); /* who does not see it any more sees what has become of it */
-	count_own(f, devices, -1);
+	add(f->own, devices, -1);
 	smp_mb__after_atomic(); /* see wake_up_var() */
 	wake_up_var(f);
 	return r;

@@ -22,10 +22,7 @@ struct dmr_flushes {
 	atomic_t untold; /* DMR_MAIN, DMR_SPARE: one of its own has failed, and nobody was told */
 };
 
-/*
- * How many have failed that may have been for what is on the disk of @devices. One of the target's
- * own counts when others are told of it.
- */
+/* How many have failed that may have been for what is on the disk of @devices. */
 static inline unsigned int dmr_flushes_lost(const struct dmr_flushes *f, u8 devices)
 {
 	unsigned int lost = 0;
