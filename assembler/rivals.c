@@ -30,16 +30,31 @@ bool spare_doubtful(const struct match_input *in, const struct found_spare *s)
 	return *s->signature && !(set && set->spare.count && spare_named(in, s, set));
 }
 
+/* It is where it was recorded, or on a device that tells nothing of itself, nor was anything recorded. */
+static bool is_in_place(const struct found_spare *s)
+{
+	struct evidence e;
+
+	spare_compare(s, &e);
+	return !evidence_cloned(&e) && !evidence_elsewhere(&e);
+}
+
+static bool is_sound(const struct match_input *in, const struct found_spare *s)
+{
+	return s->super && s->verdict != VERDICT_LOST && is_in_place(s) && !spare_doubtful(in, s) &&
+	       !spare_in_state(s, DMR_STATE_SUPERSEDED) && !spare_out_of_office(in, s);
+}
+
 const struct found_spare *spare_beyond_doubt(const struct match_input *in,
 					     const struct found_spare *s)
 {
 	for (size_t i = 0; spare_doubtful(in, s) && i < in->spare_count; i++) {
 		const struct found_spare *own = &in->spares[i];
 
-		if (own->super && own->verdict != VERDICT_LOST &&
-		    !uuid_compare(own->uuid, s->uuid) &&
-		    !spare_in_state(own, DMR_STATE_SUPERSEDED) && !spare_out_of_office(in, own) &&
-		    !spare_doubtful(in, own))
+		if (!uuid_compare(own->uuid, s->uuid) && is_sound(in, own) &&
+		    (!own->device->removable || s->device->removable) &&
+		    /* it knows the other by its UUID, which nobody else does: that is its successor */
+		    (!s->super || spare_heir(own, s) != s))
 			return own;
 	}
 	return NULL;
@@ -106,10 +121,8 @@ bool spare_stands(const struct match_input *in, struct decision *d, const struct
 bool spare_is_itself(struct decision *d)
 {
 	const char *path = printable(d->spare->device->path);
-	struct evidence e;
 
-	spare_compare(d->spare, &e);
-	if (d->named || (!evidence_cloned(&e) && !evidence_elsewhere(&e)))
+	if (d->named || is_in_place(d->spare))
 		return true;
 	decision_make(d, DECIDE_CONFLICT,
 		      "%s may be a copy of its spare, which was on another disk; name the set "

@@ -18,7 +18,10 @@ void spare_compare(const struct found_spare *s, struct evidence *e);
  */
 bool spare_doubtful(const struct match_input *in, const struct found_spare *s);
 
-/* A spare of the same set that is beyond doubt, beside which doubtful @s counts for nothing; NULL if there is none. */
+/*
+ * A spare of the same set that is beyond doubt, where it was recorded and in office, beside which doubtful @s counts for
+ * nothing, unless that is its successor; NULL if there is none.
+ */
 const struct found_spare *spare_beyond_doubt(const struct match_input *in,
 					     const struct found_spare *s);
 

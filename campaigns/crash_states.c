@@ -8,6 +8,7 @@
  * time another part of what no flush covered is left. Numbers are those of the record's disks.
  *
  * --oracle SEED      of the oracle, whose journal is on a disk that has no write cache
+ * --losses           flushes failed, and took with them what they were for
  * --seed N           what to draw everything from
  * --states N         states after each operation (1)
  * --flush-states N   states before a flush, and another so many when it is done (1)
@@ -40,12 +41,13 @@ static struct {
 	unsigned int main, spare[MAX_SPARES], journal;
 	unsigned int spares, states, flush_states, kept;
 	uint64_t oracle, seed, only;
+	bool losses;
 } opt = {.main = NOBODY, .journal = NOBODY, .states = 1, .flush_states = 1, .kept = 4};
 
 static struct disk disks[MAX_DISKS];
 static struct judge judge;
 static uint64_t number; /* of the operation, from 1 */
-static uint64_t states, flushes;
+static uint64_t states, flushes, losses;
 
 static bool judge_one(unsigned int which)
 {
@@ -92,6 +94,11 @@ static bool play(const struct request *req, const void *data)
 	}
 	if (!judge_some(0, req->kind == RECORD_FLUSH ? opt.flush_states : opt.states))
 		return false;
+	if (req->kind == RECORD_LOSS) {
+		disk_lose(d, data, req->length / sizeof(uint64_t));
+		losses++;
+		return judge_some(opt.states, opt.states);
+	}
 	disk_complete(d, req);
 	if (req->kind != RECORD_FLUSH)
 		return true;
@@ -111,7 +118,7 @@ static int play_all(void)
 		if (!play(req, data))
 			return 1;
 	}
-	return truth_all_succeeded() ? 0 : 1;
+	return losses || truth_all_succeeded() ? 0 : 1;
 }
 
 static char *image(unsigned int disk)
@@ -138,7 +145,7 @@ static void begin_truth(void)
 
 	if (stat(main, &info))
 		err(2, "%s", main);
-	truth_begin(opt.oracle, info.st_size / SECTOR_SIZE);
+	truth_begin(opt.oracle, info.st_size / SECTOR_SIZE, opt.losses);
 	free(main);
 }
 
@@ -169,6 +176,7 @@ static void summary(void)
 	} figures[] = {
 		{"operations", number},
 		{"flushes", flushes},
+		{"failed_flushes", losses},
 		{"oracle_operations", truth_operations()},
 		{"states", states},
 		{"no_set_yet", judge.unmade},
@@ -193,6 +201,7 @@ static void parse(int argc, char **argv)
 		{"spare", required_argument, NULL, 's'},
 		{"journal", required_argument, NULL, 'j'},
 		{"oracle", required_argument, NULL, 'o'},
+		{"losses", no_argument, NULL, 'l'},
 		{"seed", required_argument, NULL, 'r'},
 		{"states", required_argument, NULL, 'n'},
 		{"flush-states", required_argument, NULL, 'f'},
@@ -220,6 +229,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'o':
 			opt.oracle = value;
+			break;
+		case 'l':
+			opt.losses = true;
 			break;
 		case 'r':
 			opt.seed = value;

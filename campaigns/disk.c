@@ -85,7 +85,7 @@ void disk_receive(struct disk *d, const struct request *req, const char *data)
 {
 	struct write w = {.req = req, .data = data, .number = d->received};
 
-	if (req->kind == RECORD_FLUSH)
+	if (req->kind == RECORD_FLUSH || req->kind == RECORD_LOSS)
 		return;
 	if (req->offset % SECTOR_SIZE || req->length % SECTOR_SIZE ||
 	    req->offset / SECTOR_SIZE + req->length / SECTOR_SIZE > d->sectors)
@@ -115,6 +115,21 @@ static void flush(struct disk *d, uint64_t covers)
 		make_stable(d, &d->cache[i]);
 	d->cached -= i;
 	memmove(d->cache, d->cache + i, d->cached * sizeof(*d->cache));
+}
+
+void disk_lose(struct disk *d, const uint64_t *numbers, size_t count)
+{
+	size_t kept = 0, gone = 0;
+
+	for (size_t i = 0; i < d->cached; i++) {
+		if (gone < count && d->cache[i].number == numbers[gone]) {
+			free(d->cache[i].label);
+			gone++;
+		} else {
+			d->cache[kept++] = d->cache[i];
+		}
+	}
+	d->cached = kept;
 }
 
 void disk_complete(struct disk *d, const struct request *req)

@@ -50,6 +50,9 @@ void disk_open(struct disk *d, const char *path, bool write_through);
 /* A request came. Nothing is stable by that. */
 void disk_receive(struct disk *d, const struct request *req, const char *data);
 
+/* A flush failed: writes are gone, by their numbers of those that the disk received, in ascending order. */
+void disk_lose(struct disk *d, const uint64_t *numbers, size_t count);
+
 /* It was done. */
 void disk_complete(struct disk *d, const struct request *req);
 

@@ -34,7 +34,7 @@ const struct request *record_next(struct record *r, const void **data)
 		return NULL;
 	if (r->size - r->at < sizeof(*req))
 		errx(2, "the record ends within an operation");
-	length = req->kind == RECORD_WRITE || req->kind == RECORD_MARK ? req->length : 0;
+	length = req->kind == RECORD_ZEROES ? 0 : req->length;
 	if (r->size - r->at - sizeof(*req) < length)
 		errx(2, "the record ends within an operation");
 	*data = length ? r->bytes + r->at + sizeof(*req) : NULL;

@@ -17,6 +17,7 @@ enum record_kind {
 	RECORD_ZEROES, /* written, or discarded: what is read then is zeroes */
 	RECORD_FLUSH,
 	RECORD_MARK, /* of the harness: its data is a word */
+	RECORD_LOSS, /* a flush failed; its data are the numbers of writes that are gone, 64 bits each */
 };
 
 struct request {

@@ -11,8 +11,9 @@ uint64_t random_next(uint64_t *state)
 	return draw(state);
 }
 
-void truth_begin(uint64_t seed, uint64_t sectors)
+void truth_begin(uint64_t seed, uint64_t sectors, bool losses)
 {
+	opt.losses = losses;
 	opt.seed = seed;
 	opt.length = sectors * SECTOR;
 	opt.after_cut = true;

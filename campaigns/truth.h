@@ -16,8 +16,11 @@
 /* The next of the random numbers that @state leads to. */
 uint64_t random_next(uint64_t *state);
 
-/* A run of the oracle with this seed on a set of @sectors. Before all else here. */
-void truth_begin(uint64_t seed, uint64_t sectors);
+/*
+ * A run of the oracle with this seed on a set of @sectors. @losses: with a flush that failed something may be gone.
+ * Before all else here.
+ */
+void truth_begin(uint64_t seed, uint64_t sectors, bool losses);
 
 /* What a sector says that it is. */
 struct label truth_label(const void *sector);

@@ -16,25 +16,13 @@
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t)
 {
-	/* What was lost before is none of this. */
+	/* A new spare on the disk of the old one may have been given up before it was filled. */
 	dmr_flush_distrust(t);
 	b->target = t;
 	b->moved = false;
-	b->lost = dmr_store_lost(&t->spare->store);
 	b->began = jiffies;
 	INIT_LIST_HEAD(&b->ranges);
 	dmr_update_begin(&b->update, &t->spare->extents);
-}
-
-int dmr_batch_flush_main(struct dmr_batch *b)
-{
-	struct dmr_target *t = b->target;
-	int r = dmr_flush_main(t);
-
-	/* On one disk that is the loss of what has moved so far, and of nothing that will. */
-	if (r && !b->moved)
-		b->lost = dmr_store_lost(&t->spare->store);
-	return r;
 }
 
 int dmr_reserve(struct dmr_target *t)
@@ -168,6 +156,7 @@ int dmr_put_block(struct dmr_batch *b, sector_t main, sector_t offset, bool agai
 
 	if (r)
 		return r;
+	dmr_batch_data(b);
 	r = dmr_put_somewhere(t, s, t->mover.page, offset, &place);
 	if (r == -EIO)
 		WRITE_ONCE(t->guard.no_place, true);

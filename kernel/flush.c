@@ -35,12 +35,44 @@ static void add(atomic_t *numbers, u8 devices, int change)
 		atomic_add(change, &numbers[1]);
 }
 
-/* What was in the cache of @devices may be gone. */
-static void count_lost(struct dmr_target *t, u8 devices)
+/* The devices whose disk is that of @device. */
+static u8 on_disk_of(const struct dmr_target *t, u8 device)
 {
-	if (same_disk(t->main, dmr_spare(t)->dev))
-		devices = DMR_MAIN | DMR_SPARE;
-	add(t->flush.all.lost, devices, 1);
+	return same_disk(t->main, dmr_spare(t)->dev) ? DMR_MAIN | DMR_SPARE : device;
+}
+
+/* A flush that is waited for. */
+struct waited {
+	struct dmr_flushes *flushes;
+	struct completion done;
+	u8 devices; /* on the disk */
+};
+
+/* Here, and not by who waits: the next flush of the disk may have succeeded before that one runs. */
+static void waited_endio(struct bio *bio)
+{
+	struct waited *w = bio->bi_private;
+
+	if (bio->bi_status)
+		add(w->flushes->lost, w->devices, 1);
+	complete(&w->done);
+}
+
+static int flush_and_wait(struct dmr_flushes *f, struct block_device *bdev, u8 devices)
+{
+	struct waited w = { .flushes = f, .devices = devices };
+	struct bio bio;
+	int r;
+
+	init_completion(&w.done);
+	bio_init(&bio, bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH);
+	bio.bi_private = &w;
+	bio.bi_end_io = waited_endio;
+	submit_bio(&bio);
+	wait_for_completion_io(&w.done);
+	r = blk_status_to_errno(bio.bi_status);
+	bio_uninit(&bio);
+	return r;
 }
 
 /* To which a flush went, or which are flushed behind a write. */
@@ -51,18 +83,14 @@ static u8 devices_of(const struct dmr_io *io)
 	return io->on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
-/* Take down, before what is to be stable is sent, what was lost by then; */
-static void note_lost(const struct dmr_target *t, struct dmr_io *io)
+void dmr_flush_note(const struct dmr_target *t, struct dmr_io *io)
 {
 	io->lost[0] = dmr_flushes_lost(&t->flush.all, DMR_MAIN);
 	io->lost[1] = dmr_flushes_lost(&t->flush.all, DMR_SPARE);
 }
 
-/* and true if it may have been lost since. */
-static bool lost_since(const struct dmr_target *t, const struct dmr_io *io)
+bool dmr_flush_lost(const struct dmr_target *t, const struct dmr_io *io, u8 devices)
 {
-	const u8 devices = devices_of(io);
-
 	return (devices & DMR_MAIN && io->lost[0] != dmr_flushes_lost(&t->flush.all, DMR_MAIN)) ||
 	       (devices & DMR_SPARE && io->lost[1] != dmr_flushes_lost(&t->flush.all, DMR_SPARE));
 }
@@ -73,9 +101,9 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 	io->on_spare = dm_bio_get_target_bio_nr(bio);
 	/* What is to be stable has ended, and was counted, before this flush was sent. */
 	io->written = atomic64_read(&t->flush.written);
-	note_lost(t, io);
+	dmr_flush_note(t, io);
 	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&
-	    !(READ_ONCE(t->flush.failed) & DMR_SPARE)) {
+	    !((READ_ONCE(t->flush.failed) | READ_ONCE(t->flush.distrusted)) & DMR_SPARE)) {
 		io->settled = true;
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
@@ -102,7 +130,8 @@ static bool in_doubt(const struct dmr_target *t, const struct dmr_io *io)
 	if (atomic_read(&f->untold) & devices)
 		return true;
 	smp_rmb(); /* pairs with dmr_flush_distrust() */
-	return READ_ONCE(t->flush.failed) & devices || lost_since(t, io);
+	return (READ_ONCE(t->flush.failed) | READ_ONCE(t->flush.distrusted)) & devices ||
+	       dmr_flush_lost(t, io, devices);
 }
 
 static void note_flushed(struct dmr_target *t, const struct dmr_io *io)
@@ -120,26 +149,33 @@ int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_
 		note_flushed(t, io);
 		return DM_ENDIO_DONE;
 	}
-	if (error)
-		count_lost(t, devices_of(io));
+	/* A spare that was replaced meanwhile is nobody's any more. */
+	if (error && (!io->on_spare || bio->bi_bdev == dmr_spare(t)->dev->bdev))
+		add(t->flush.all.lost, on_disk_of(t, devices_of(io)), 1);
 	dmr_mover_take(t, bio);
 	return DM_ENDIO_INCOMPLETE;
 }
 
-bool dmr_flush_owes(const struct dmr_target *t)
+/* Writes have to be told. */
+static bool owes(const struct dmr_target *t)
 {
 	return t->flush.failed || t->flush.owed;
 }
 
+bool dmr_flush_owes(const struct dmr_target *t)
+{
+	return owes(t) || t->flush.distrusted;
+}
+
 static void latch(struct dmr_target *t, u8 failed, bool owed)
 {
-	const bool before = dmr_flush_owes(t);
+	const bool before = owes(t);
 
 	WRITE_ONCE(t->flush.failed, failed);
 	t->flush.owed = owed;
-	if (dmr_flush_owes(t) && !before)
+	if (owes(t) && !before)
 		dmr_hold(t, &t->flush.everything);
-	else if (before && !dmr_flush_owes(t))
+	else if (before && !owes(t))
 		dmr_release(&t->flush.everything, 1);
 }
 
@@ -152,11 +188,11 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 	wait_var_event(&t->flush.all, !own_under_way(&t->flush.all, devices));
 	smp_rmb(); /* pairs with dmr_flush_own() */
 	dmr_flush_distrust(t);
-	if (!bio->bi_status && lost_since(t, io)) {
+	if (!bio->bi_status && dmr_flush_lost(t, io, devices)) {
 		/* It was under way when another failed, and need not have covered the same. */
 		bio->bi_status = BLK_STS_IOERR;
 	} else if (!bio->bi_status && t->flush.distrusted & devices) {
-		t->flush.distrusted &= ~devices;
+		WRITE_ONCE(t->flush.distrusted, t->flush.distrusted & ~devices);
 		bio->bi_status = BLK_STS_IOERR;
 	}
 	if (bio->bi_status) {
@@ -176,7 +212,7 @@ void dmr_flush_settle(struct dmr_target *t, struct bio *bio)
 
 bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 {
-	if (!dmr_flush_owes(t))
+	if (!owes(t))
 		return false;
 	/* Nobody minds a discard that fails. */
 	if (bio_op(bio) != REQ_OP_DISCARD)
@@ -184,6 +220,7 @@ bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio)
 	return true;
 }
 
+/* No write relies on a flush yet, so none is refused before one was told: swap is never flushed. */
 void dmr_flush_distrust(struct dmr_target *t)
 {
 	int untold;
@@ -193,10 +230,7 @@ void dmr_flush_distrust(struct dmr_target *t)
 
 		if (atomic64_read(&t->flush.written) == atomic64_read(&t->flush.flushed))
 			devices &= ~DMR_SPARE;
-		if (devices) {
-			t->flush.distrusted |= devices;
-			latch(t, t->flush.failed | devices, true);
-		}
+		WRITE_ONCE(t->flush.distrusted, t->flush.distrusted | devices);
 		/* Only then, and fully ordered: a flush that ends just now sees the one or the other. */
 		atomic_cmpxchg(&t->flush.all.untold, untold, 0);
 	}
@@ -208,11 +242,9 @@ int dmr_flush_own(struct dmr_flushes *f, struct block_device *bdev, u8 devices)
 
 	add(f->own, devices, 1);
 	smp_mb__after_atomic(); /* who does not see it yet has been flushed before */
-	r = blkdev_issue_flush(bdev);
-	if (r) {
-		add(f->lost, devices, 1);
+	r = flush_and_wait(f, bdev, devices);
+	if (r)
 		atomic_or(devices, &f->untold);
-	}
 	smp_mb__before_atomic(); /* who does not see it any more sees what has become of it */
 	add(f->own, devices, -1);
 	smp_mb__after_atomic(); /* see wake_up_var() */
@@ -222,9 +254,7 @@ int dmr_flush_own(struct dmr_flushes *f, struct block_device *bdev, u8 devices)
 
 int dmr_flush_main(struct dmr_target *t)
 {
-	const bool shared = same_disk(t->main, t->spare->dev);
-	int r = dmr_flush_own(&t->flush.all, t->main->bdev,
-			      shared ? DMR_MAIN | DMR_SPARE : DMR_MAIN);
+	int r = dmr_flush_own(&t->flush.all, t->main->bdev, on_disk_of(t, DMR_MAIN));
 
 	dmr_flush_distrust(t);
 	return r;
@@ -233,10 +263,9 @@ int dmr_flush_main(struct dmr_target *t)
 /* The data of a flush that failed may have waited for the end of a suspend. */
 void dmr_flush_inherit(struct dmr_target *t, const struct dmr_target *old)
 {
-	if (!dmr_flush_owes(old))
-		return;
 	t->flush.distrusted = old->flush.distrusted;
-	latch(t, t->flush.failed | old->flush.failed, true);
+	if (owes(old))
+		latch(t, t->flush.failed | old->flush.failed, true);
 }
 
 void dmr_flush_fua(struct dmr_target *t, struct dmr_io *io, struct bio *bio, bool on_spare)
@@ -248,7 +277,7 @@ void dmr_flush_fua(struct dmr_target *t, struct dmr_io *io, struct bio *bio, boo
 	bio->bi_opf &= ~REQ_FUA;
 	/* What is sent again was perhaps in the cache already. */
 	if (!io->behind)
-		note_lost(t, io);
+		dmr_flush_note(t, io);
 	io->behind |= on_spare ? DMR_SPARE : DMR_MAIN;
 }
 
@@ -262,14 +291,14 @@ int dmr_flush_behind(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 /* Returns those of @devices whose flush has failed. */
 static u8 flush(struct dmr_target *t, u8 devices)
 {
+	struct dmr_flushes *f = &t->flush.all;
 	u8 failed = 0;
 
-	if (devices & DMR_MAIN && blkdev_issue_flush(t->main->bdev))
+	if (devices & DMR_MAIN && flush_and_wait(f, t->main->bdev, on_disk_of(t, DMR_MAIN)))
 		failed |= DMR_MAIN;
-	if (devices & DMR_SPARE && blkdev_issue_flush(dmr_spare(t)->dev->bdev))
+	if (devices & DMR_SPARE &&
+	    flush_and_wait(f, dmr_spare(t)->dev->bdev, on_disk_of(t, DMR_SPARE)))
 		failed |= DMR_SPARE;
-	if (failed)
-		count_lost(t, failed);
 	return failed;
 }
 

@@ -91,6 +91,7 @@ static int put_on_spare(struct dmr_batch *b, sector_t sector, sector_t at, secto
 		run = dmr_store_alloc(&t->spare->store, run, t->unit, &place);
 		if (!run)
 			return -ENOSPC;
+		dmr_batch_data(b);
 		if (!dmr_transfer(t, t->mover.page, at, run, REQ_OP_WRITE | REQ_SYNC,
 				  t->spare->dev->bdev, place)) {
 			r = dmr_batch_add(b, sector, place, run, false);

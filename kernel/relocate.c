@@ -95,10 +95,10 @@ static bool same(struct page *const *a, struct page *const *b, sector_t sectors)
 }
 
 /* Write to main and read back. A drive that reads from its cache is believed. */
-static blk_status_t write_and_compare(struct dmr_batch *b, struct bio *bio, sector_t offset,
+static blk_status_t write_and_compare(struct dmr_target *t, struct bio *bio, sector_t offset,
 				      sector_t sectors)
 {
-	struct dmr_target *t = b->target;
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	struct page **data = t->mover.page, **back = data + PIECE_PAGES;
 	const sector_t sector = bio->bi_iter.bi_sector + offset;
 	struct block_device *main = t->main->bdev;
@@ -108,8 +108,12 @@ static blk_status_t write_and_compare(struct dmr_batch *b, struct bio *bio, sect
 	status = dmr_transfer(t, data, 0, sectors, REQ_OP_WRITE | REQ_SYNC, main, sector);
 	if (status)
 		return status;
-	if (dmr_batch_flush_main(b))
+	if (dmr_flush_main(t)) {
+		/* It goes to the spare, and nothing else of the bio was written before. */
+		if (!offset && !io->behind)
+			dmr_flush_note(t, io);
 		return BLK_STS_MEDIUM;
+	}
 	if (dmr_transfer(t, back, 0, sectors, REQ_OP_READ, main, sector) ||
 	    !same(data, back, sectors))
 		return BLK_STS_MEDIUM;
@@ -123,7 +127,7 @@ static blk_status_t write_pending(struct dmr_batch *b, struct bio *bio, sector_t
 {
 	struct dmr_target *t = b->target;
 	const sector_t end = offset + sectors;
-	blk_status_t status = write_and_compare(b, bio, offset, sectors);
+	blk_status_t status = write_and_compare(t, bio, offset, sectors);
 
 	if (!status) {
 		/* If there is no memory for it they just stay pending. */
@@ -153,6 +157,7 @@ static blk_status_t write_first(struct dmr_batch *b, struct bio *bio, sector_t o
 	block.run = t->unit;
 	for (done = 0; done < run->run && !status; done += t->unit) {
 		block.sector = run->sector + done;
+		dmr_batch_data(b);
 		status = write_place(t, bio, offset + done, &block);
 		if (dmr_is_suspect(status))
 			status = move_block(b, bio, offset + done, true);
@@ -191,6 +196,7 @@ static blk_status_t write_run(struct dmr_batch *b, struct bio *bio, sector_t off
  */
 static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 {
+	struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 	const bool discard = bio_op(bio) == REQ_OP_DISCARD;
 	const sector_t start = bio->bi_iter.bi_sector, sectors = bio_sectors(bio);
 	blk_status_t status = BLK_STS_OK;
@@ -201,6 +207,8 @@ static blk_status_t rewrite(struct dmr_batch *b, struct bio *bio)
 	if (dmr_flush_refuses(b->target, bio) ||
 	    dmr_overlaps_hold(b->target, start, start + sectors))
 		return BLK_STS_IOERR;
+	if (!io->behind)
+		dmr_flush_note(b->target, io);
 	for (offset = 0; offset < sectors && !status; offset += place.run) {
 		dmr_update_lookup(&b->update, start + offset,
 				  discard ? sectors - offset
@@ -248,6 +256,9 @@ static void serve_bios(struct dmr_target *t, struct bio_list *bios)
 		struct dmr_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 		if (r && io->moved)
+			bio->bi_status = BLK_STS_IOERR;
+		/* What stays was in a cache for the rest of the batch; a flush that failed was told before. */
+		if (bio_op(bio) != REQ_OP_READ && dmr_flush_lost(t, io, DMR_MAIN | DMR_SPARE))
 			bio->bi_status = BLK_STS_IOERR;
 		dmr_end(bio);
 	}

@@ -29,7 +29,7 @@ struct dmr_io {
 		struct bvec_iter iter; /* what was sent down, to send it again in pieces */
 		s64 written; /* a flush of the spare: writes that it makes stable */
 	};
-	/* a flush, or a write with one behind it: flushes of each device that had failed before */
+	/* a flush, a write with one behind it, or one that the mover has: flushes that had failed before */
 	unsigned int lost[DMR_DEVICES];
 	struct list_head unreadable; /* of a read: struct dmr_range, that are to become pending */
 	unsigned long failed; /* of a read: when; jiffies */
@@ -61,7 +61,7 @@ struct dmr_flush {
 	u8 failed; /* DMR_MAIN, DMR_SPARE: its last flush failed */
 	bool owed; /* no write was told yet */
 	u8 distrusted; /* DMR_MAIN, DMR_SPARE: its next flush has to fail */
-	struct dmr_range everything; /* held while one of these three is set */
+	struct dmr_range everything; /* held while .failed or .owed is set */
 	struct dmr_flushes all; /* as far as the stores have to know of them, or tell of theirs */
 	struct dmr_worker worker; /* flushes behind writes: see dmr_flush_behind() */
 };
@@ -338,6 +338,10 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io);
 int dmr_flush_end(struct dmr_target *t, struct bio *bio, struct dmr_io *io, blk_status_t error);
 /* The same in the mover, for what dmr_flush_end() passed on. */
 void dmr_flush_settle(struct dmr_target *t, struct bio *bio);
+/* Take down what was lost before something is sent that is not ended, or flushed, at once; */
+void dmr_flush_note(const struct dmr_target *t, struct dmr_io *io);
+/* and true if a flush of any of the devices DMR_MAIN, DMR_SPARE has failed since, which may have been for it. */
+bool dmr_flush_lost(const struct dmr_target *t, const struct dmr_io *io, u8 devices);
 /* True if a write or discard has to fail for a flush that failed. By the mover. */
 bool dmr_flush_refuses(struct dmr_target *t, const struct bio *bio);
 /*
@@ -428,15 +432,19 @@ void dmr_mover_queue(struct dmr_target *t, struct dmr_errand *e);
 struct dmr_batch {
 	struct dmr_target *target;
 	struct dmr_update update;
-	unsigned int lost; /* dmr_store_lost() when it began */
+	unsigned int lost; /* dmr_store_lost() before the first data was written */
 	struct list_head ranges; /* struct dmr_range: what was moved */
 	bool moved;
 	unsigned long began; /* jiffies */
 };
 
 void dmr_batch_begin(struct dmr_batch *b, struct dmr_target *t);
-/* dmr_flush_main(), before it is known whether anything has to move. */
-int dmr_batch_flush_main(struct dmr_batch *b);
+/* Before data is written that an entry is to lead to: what was lost before that is none of it. */
+static inline void dmr_batch_data(struct dmr_batch *b)
+{
+	if (!b->moved)
+		b->lost = dmr_store_lost(&b->target->spare->store);
+}
 /* dmr_store_reserve(), before anything is entered. */
 int dmr_reserve(struct dmr_target *t);
 /*

@@ -159,6 +159,28 @@ def test_a_bad_sector_is_not_mistaken_for_a_flush_that_failed_behind_a_write(one
     assert (dev.status().remapped, dev.status().health) == (2, "ok")
 
 
+def test_a_write_that_is_being_moved_in_part_when_a_flush_fails_is_told_of_it(boot, new_disk):
+    """The part that stays was in the cache of main, and is acknowledged only after that."""
+    main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    vm = boot(main, spare)
+    vm.run("modprobe dm-delay")
+    table = f"0 32768 delay {spare.dev} 0 {{}}"
+    with Mapped(vm, "slow", table.format(0)) as slow, Remap(vm, main, slow) as dev:
+        fill(dev)
+        vm.run(f"sync {dev.dev}")
+        main.bad_sectors(207, kind="io")
+        slow.becomes(table.format(2000))
+        tried = counted(main)["writes"] + 10  # as a whole, in a piece, and in blocks
+        write = vm.spawn(f"dd if=/dev/urandom of={dev.dev} bs=4096 count=1 seek=25 oflag=direct")
+        vm.wait_for(f"awk '$5 >= {tried}' {folder(main)}/stat | grep .")
+        main.fail_next(on="flush", kind="io")
+        assert not sectors.write(dev, [99], version=2)
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            vm.run(f"sync {dev.dev}")
+        assert "Input/output error" in write.wait(60).stderr
+        slow.becomes(table.format(0))
+
+
 def test_a_flush_after_one_of_the_target_s_own_that_failed_is_not_believed(boot, new_disk):
     """The target is busy with what came of it, and meanwhile the user's succeeds: for what is no longer there."""
     main, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")

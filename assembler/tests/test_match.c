@@ -284,6 +284,12 @@ static const struct situation spares[] = {
 	{"it was replaced, and its successor was made into a file system", .was = "wwid=w fsuuid=f",
 	 .now = "sda wwid=w fsuuid=f\nsdx spare=A id=1 state=superseded peer=2\nsdy spare=A id=2 peer=1 holds=ext4 copies=4 gen=9\n",
 	 .config = "set A", .decided = "A: skip; A: activate sda"},
+	{"it could not be told that it was replaced, and its successor was made into a file system", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=w fsuuid=f\nsdx spare=A id=1 state=migrating\nsdy spare=A id=2 peer=1 holds=ext4 copies=4 gen=9\n",
+	 .config = "set A", .decided = "A: skip; A: activate sda", .because = "/dev/sdy was written last"},
+	{"a clone is there, and the spare itself holds a file system by now", .was = "wwid=w fsuuid=f",
+	 .now = "sda wwid=w fsuuid=f\nsdx was=s1 serial=s1 spare=A holds=ext4 copies=4 gen=9\nsdy was=s1 serial=s2 spare=A gen=5\n",
+	 .config = "set A", .decided = "A: activate sda; A: skip"},
 	{"only what may be forged is there", .now = "sda wwid=w\nsdx spare=A holds=ext4 copies=4\n",
 	 .config = "set A", .sure = UNSURE, .decided = "A: activate sda"},
 	{"it holds a file system by now, and is named", .now = "sda wwid=w\n"

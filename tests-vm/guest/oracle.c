@@ -18,6 +18,7 @@
  * -b BYTES  the logical block (512)   -t JOBS  (4)
  * -n COUNT  each job does so many operations (1000), and then goes on until SIGTERM
  * -o        all writes may overlap, and every other one is FUA
+ * -L        a flush that fails, also one behind a write, may take with it what it was for
  * -u        what an operation that failed has written may still come about, also after it was read
  */
 #define _GNU_SOURCE
@@ -273,7 +274,7 @@ static void begin(struct job *j)
 	j->has_them = !j->races;
 	if (j->races)
 		for (uint32_t s = j->start; s < j->end; s++)
-			j->known[s - j->start] = model.sectors[s].now;
+			j->known[s - j->start] = *what_is_known(s);
 	for (unsigned int i = 0; i < j->count; i++) {
 		j->pieces[i].is.number = model.last + 1;
 		j->pieces[i].is.phase = BEGINS;
@@ -426,7 +427,7 @@ static void check_sector(const struct job *j, const union sector *found, uint32_
 		fflush(stdout);
 		_exit(1);
 	}
-	if (!j->races && !opt.unsettled && !is_certain(&model.sectors[sector]))
+	if (!j->races && !opt.unsettled && !opt.losses && !is_certain(&model.sectors[sector]))
 		record(&(struct event){
 			.phase = SAW, .start = sector, .count = 1, .result = version});
 }
@@ -601,7 +602,7 @@ static int verify(void)
 
 static void parse(int argc, char **argv)
 {
-	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:cou")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:l:b:t:n:j:couL")) != -1;) {
 		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
@@ -628,6 +629,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'o':
 			opt.overlaps = true;
+			break;
+		case 'L':
+			opt.losses = true;
 			break;
 		case 'u':
 			opt.unsettled = true;

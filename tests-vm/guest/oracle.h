@@ -31,7 +31,7 @@ static const char *const kind_name[] = {"read", "write", "zeroes", "discard", "f
 static struct {
 	uint64_t seed, length, block, count;
 	unsigned int jobs;
-	bool after_cut, unsettled, discards, overlaps;
+	bool after_cut, unsettled, discards, overlaps, losses;
 	unsigned int address_grain, length_grain;
 	const char *device, *journal;
 } opt = {.block = SECTOR, .jobs = 4, .count = 1000};
@@ -89,17 +89,18 @@ struct event {
 	int32_t result; /* ENDED: 0 or an errno. SAW: the version */
 };
 
-struct operation {
-	struct event is;
-	uint32_t began, ended; /* times are numbers of events */
-	uint32_t oldest; /* of those that were changing its sectors when it began, and itself */
-};
-
 /* A version is there, or what an operation after `since` has left. */
 struct known {
 	uint32_t version;
 	uint32_t since;
 	uint32_t at; /* the time from which on that was known */
+};
+
+struct operation {
+	struct event is;
+	uint32_t began, ended; /* times are numbers of events */
+	uint32_t oldest; /* of those that were changing its sectors when it began, and itself */
+	struct known *stable; /* of each sector when it began; see keep_stable() */
 };
 
 static struct {
@@ -111,6 +112,7 @@ static struct {
 	struct operation *operations;
 	uint32_t last, time;
 	uint32_t changing[AT_ONCE], changing_count; /* operations under way that change something */
+	uint32_t flushing[AT_ONCE], flushing_count; /* that flush, where something may be lost by that */
 } model;
 
 static uint32_t sectors_of_device(void)
@@ -138,11 +140,20 @@ static bool may_hold(uint32_t sector, uint32_t version, const struct known *know
 	return e->kind == WRITE && touches(e, sector);
 }
 
+/* With losses something may be gone that a flush under way was for, before anybody was told. */
 static const struct known *what_is_known(uint32_t sector)
 {
-	struct sector_state *s = &model.sectors[sector];
+	const struct operation *first = NULL;
 
-	return opt.after_cut ? &s->stable : &s->now;
+	if (!opt.after_cut && !opt.losses)
+		return &model.sectors[sector].now;
+	for (uint32_t i = 0; i < model.flushing_count; i++) {
+		const struct operation *op = &model.operations[model.flushing[i]];
+
+		if (!first || op->began < first->began)
+			first = op;
+	}
+	return first ? &first->stable[sector] : &model.sectors[sector].stable;
 }
 
 static bool changes(const struct event *e)
@@ -172,6 +183,51 @@ static void no_longer_changing(uint32_t number)
 			model.changing[i] = model.changing[--model.changing_count];
 }
 
+/* With losses: what flushes, and so may fail and have something lost, keeps what was stable when it began. */
+static bool may_lose(const struct event *e)
+{
+	return opt.losses && (e->kind == FLUSH || (e->kind == WRITE && e->flags & FUA));
+}
+
+static void keep_stable(uint32_t number)
+{
+	struct known *kept = malloc(sectors_of_device() * sizeof(*kept));
+
+	if (!kept || model.flushing_count == AT_ONCE)
+		errx(2, "more than %u flushes at once, or no memory", AT_ONCE);
+	for (uint32_t i = 0; i < sectors_of_device(); i++)
+		kept[i] = model.sectors[i].stable;
+	model.operations[number].stable = kept;
+	model.flushing[model.flushing_count++] = number;
+}
+
+static void no_longer_flushing(uint32_t number)
+{
+	free(model.operations[number].stable);
+	model.operations[number].stable = NULL;
+	for (uint32_t i = 0; i < model.flushing_count; i++)
+		if (model.flushing[i] == number)
+			model.flushing[i] = model.flushing[--model.flushing_count];
+}
+
+/*
+ * Somebody was told that a flush has failed: what is not stable may be gone, and no later flush brings it back. It may
+ * have been gone for as long as that flush was under way; another one that came meanwhile was not for it.
+ */
+static void lost(const struct operation *flush)
+{
+	const size_t size = sectors_of_device() * sizeof(*flush->stable);
+
+	for (uint32_t i = 0; i < sectors_of_device(); i++)
+		model.sectors[i].now = model.sectors[i].stable = flush->stable[i];
+	for (uint32_t i = 0; i < model.flushing_count; i++) {
+		const struct operation *other = &model.operations[model.flushing[i]];
+
+		if (other->began > flush->began)
+			memcpy(other->stable, flush->stable, size);
+	}
+}
+
 static void begins(const struct event *e)
 {
 	struct operation *op = &model.operations[e->number];
@@ -179,6 +235,8 @@ static void begins(const struct event *e)
 	*op = (struct operation){.is = *e, .began = model.time};
 	op->is.result = UNDER_WAY;
 	model.last = e->number;
+	if (may_lose(e))
+		keep_stable(e->number);
 	if (!changes(e))
 		return;
 	op->oldest = oldest_at_once(e);
@@ -209,6 +267,10 @@ static void ended(const struct event *e)
 	op->is.result = e->result;
 	op->ended = model.time;
 	no_longer_changing(e->number);
+	if (e->result && may_lose(e))
+		lost(op);
+	if (may_lose(e))
+		no_longer_flushing(e->number);
 	if (e->result)
 		return;
 	if (e->kind == FLUSH)

@@ -48,6 +48,7 @@ class Disk:
         self.server = None
         self._bad = {}
         self._failing = ()
+        self.losses = 0
         self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
@@ -132,6 +133,10 @@ class Disk:
         """
         self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
                        for _ in range(times)])
+
+    def lose_flushes(self, times=1):
+        """For the disk server: the next so many flushes fail, and some of what they were for is gone with them."""
+        self.losses += times
 
     def fail(self, on="both", kind="io"):
         """Everything of this kind fails from now on, until heal()."""

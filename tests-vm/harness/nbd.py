@@ -53,6 +53,7 @@ class Server:
         self._each = None
         self._cut = threading.Event()
         self._order = threading.Lock()
+        self._random = Random(0)
         self._exports = {}
         self._connections = []
         self._socket = socket.socket(socket.AF_UNIX)
@@ -187,7 +188,7 @@ class Server:
 
     def _handle(self, disk, volatile, known_complete, flags, kind, handle, offset, length, data):
         """Does one request and returns the reply, or None when there is none to be given."""
-        answer, write = b"", None
+        answer, write, lost = b"", None, None
         if kind == DISCONNECT:
             return None
         if disk.fails(FAULTS.get(kind), offset, length):
@@ -199,10 +200,17 @@ class Server:
             write = volatile.write(offset, length, data)
             if self._record:
                 self._record.write(disk, offset, length, data, bool(flags & FUA))
+        elif disk.losses:
+            disk.losses -= 1
+            lost = volatile.lose_cache(known_complete, self._random)
+            if self._record:
+                self._record.loss(disk, lost)
         elif self._record:
             self._record.flush(disk, known_complete)
         if kind != READ and self._is_cut_now():
             return None
+        if kind == FLUSH and lost is not None:
+            return REPLY.pack(REPLY_MAGIC, errno.EIO, handle)
         if kind == FLUSH:
             volatile.flush(known_complete)
         elif write and flags & FUA:

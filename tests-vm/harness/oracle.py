@@ -33,17 +33,18 @@ class Oracle:
     tests-vm/guest/oracle.c.
 
     `journal` is a path in the guest; unsettled=True: what an operation that failed has written may
-    come about later, as after a commit that failed; overlaps=True: all writes may overlap. start() lets it run, stop() has it end when it
+    come about later, as after a commit that failed; overlaps=True: all writes may overlap; losses=True: a flush that fails may take with it what it
+    was for. start() lets it run, stop() has it end when it
     has done the least; ended() raises for what the device
     got wrong and returns the operations that failed; verify() reads the whole device.
     """
 
     def __init__(self, seed, length, least, block_size=SECTOR, jobs=4, journal="/run/journal",
-                 unsettled=False, overlaps=False):
+                 unsettled=False, overlaps=False, losses=False):
         self.journal = journal
         self.summary = ""
         self._options = (f"-s {seed} -l {size_in_bytes(length)} -b {block_size} -t {jobs}"
-                         f" -n {least // jobs} {'-u' * unsettled} {'-o' * overlaps}")
+                         f" -n {least // jobs} {'-u' * unsettled} {'-o' * overlaps} {'-L' * losses}")
         self._vm = self._job = None
 
     def start(self, vm, target):

@@ -96,11 +96,28 @@ class VolatileDisk:
                 break
             write.apply(self._medium)
             covered += 1
-            for page in write.pages:
-                self._by_page[page].remove(write)
-                if not self._by_page[page]:
-                    del self._by_page[page]
+            self._leaves(write)
         del self._cache[:covered]
+
+    def lose_cache(self, instant, random):
+        """
+        A flush failed, and took some of what it was for with it, which was received before an instant.
+
+        Returns the numbers of the writes that are gone.
+        """
+        luck = random.choice((0.1, 0.5, 0.9, 1))
+        lost = [write for write in self._cache
+                if write.number < instant and not write.safe and random.random() < luck]
+        for write in lost:
+            self._cache.remove(write)
+            self._leaves(write)
+        return [write.number for write in lost]
+
+    def _leaves(self, write):
+        for page in write.pages:
+            self._by_page[page].remove(write)
+            if not self._by_page[page]:
+                del self._by_page[page]
 
     def lose_power(self, random):
         """Leaves in the image what one power cut may leave."""

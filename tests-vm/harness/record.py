@@ -7,7 +7,7 @@ import threading
 from .disk import copy_sparse
 
 REQUEST = struct.Struct("=BBBBIQQ")
-WRITE, ZEROES, FLUSH, MARK = range(4)
+WRITE, ZEROES, FLUSH, MARK, LOSS = range(5)
 
 
 class Record:
@@ -37,6 +37,11 @@ class Record:
 
     def flush(self, disk, covers):
         self._put(FLUSH, self._disks[disk.node], False, 0, 0, covers)
+
+    def loss(self, disk, numbers):
+        """A flush failed, and writes are gone, by their numbers of those that the disk received."""
+        data = struct.pack(f"={len(numbers)}Q", *numbers)
+        self._put(LOSS, self._disks[disk.node], False, len(data), 0, 0, data)
 
     def mark(self, word):
         """Something that the guest does not know of."""

@@ -44,6 +44,7 @@ class Recorded(NamedTuple):
     oracle: Oracle  # None if there was none
     alone: int
     lane: Boot
+    losses: bool
 
     def judge(self, seed, states=4, flush_states=10, kept=4, folder=None):
         """
@@ -55,7 +56,7 @@ class Recorded(NamedTuple):
         keep.mkdir()
         done = campaign("crash_states", self.folder, "--main", 0, *spares, "--journal", self.spares + 1,
                         "--oracle", self.seed, "--alone", self.alone, "--seed", seed,
-                        "--states", states, "--flush-states", flush_states, "--keep", keep, "--kept", kept, folder=folder)
+                        *["--losses"] * self.losses, "--states", states, "--flush-states", flush_states, "--keep", keep, "--kept", kept, folder=folder)
         with bare_kernel(self.lane) as saved:
             for state in sorted(keep.iterdir()):
                 load(saved, state, self.oracle)
@@ -70,10 +71,10 @@ class Scene:
     shows it.
     """
 
-    def __init__(self, lane, random, folder, spares=("4M",)):
+    def __init__(self, lane, random, folder, spares=("4M",), bus="scsi"):
         self.random = random
         self.main = Disk(LENGTH, bus="virtio")  # it passes errors on at once
-        self.spares = [Disk(size) for size in spares]
+        self.spares = [Disk(size, bus=bus) for size in spares]
         self.journal = Disk("8M", write_through=True)
         for spare in self.spares:
             spare.write_at(0, b"\xa5" * spare.size)
@@ -215,6 +216,21 @@ def groups(scene, operations):
         scene.until(operations, scene.sectors_become_bad(40))
 
 
+def failed_flushes(scene, operations):
+    """Of either disk now and then one fails, and takes with it some of what it was for, while main gets worse."""
+    with scene.device(finish=False) as dev:
+        scene.start_oracle(dev, jobs=8, overlaps=True, losses=True)
+        worsen = scene.sectors_become_bad(4)
+
+        def step():
+            worsen()
+            scene.random.choice((scene.main, scene.spare)).lose_flushes()
+            # it may be that no commit is safe any more; then the table is loaded again
+            scene.vm.run("dmsetup message home 0 restore", check=False)
+
+        scene.until(operations, step)
+
+
 def overlaps(scene, operations):
     """Sectors become bad one by one where several writers write at once: what one has moved, others write to."""
     with scene.device(finish=False) as dev:
@@ -319,6 +335,7 @@ class Workload(NamedTuple):
     size: int  # of a short run: see play
     spares: tuple = ("4M",)
     alone: int = 2  # copies that always do alone; 0: not promised
+    losses: bool = False  # flushes fail
     changes: tuple = ()  # of the module
 
 
@@ -329,6 +346,7 @@ WORKLOADS = {
     "bad copies": Workload(bad_copies, 1000, alone=1),
     "groups": Workload(groups, 4000),
     "overlaps": Workload(overlaps, 4000),
+    "failed flushes": Workload(failed_flushes, 3000, alone=1, losses=True),
     "repairs": Workload(repairs, 4, alone=0),
     "migration": Workload(migration, 0, spares=("4M", "8M")),
     "stops": Workload(stops, 10),
@@ -341,10 +359,11 @@ def record(name, lane, random, folder, times=1, changes=()):
     if changes := (*changes, *workload.changes):
         with tempfile.TemporaryDirectory() as sources:
             lane = lane_with(changes, debian(), Path(sources))
-    with Scene(lane, random, folder, workload.spares) as scene:
+    # the kernel tries a SCSI disk's flush again, and would not tell anybody that the first one has failed
+    with Scene(lane, random, folder, workload.spares, bus="virtio" if workload.losses else "scsi") as scene:
         workload.play(scene, workload.size * times)
         if scene.oracle and not scene.oracle.runs:
             scene.oracle.ended()
         assert not complaints(scene.vm)
         boot_after_cut(scene)
-    return Recorded(folder, len(workload.spares), scene.seed, scene.oracle, workload.alone, lane)
+    return Recorded(folder, len(workload.spares), scene.seed, scene.oracle, workload.alone, lane, workload.losses)
