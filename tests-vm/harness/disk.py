@@ -136,7 +136,7 @@ class Disk:
 
     def lose_flushes(self, times=1):
         """For the disk server: the next so many flushes fail, and some of what they were for is gone with them."""
-        self.losses += times
+        self.losses = times
 
     def fail(self, on="both", kind="io"):
         """Everything of this kind fails from now on, until heal()."""
