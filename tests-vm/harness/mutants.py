@@ -94,11 +94,6 @@ MUTANTS = (
            "	    !(READ_ONCE(t->flush.failed) & DMR_SPARE)) {", "	if (io->on_spare) {"),
     Mutant("what was written with FUA is not made stable", "kernel/flush.c",
            "	io->behind |= on_spare ? DMR_SPARE : DMR_MAIN;\n", ""),
-    Mutant("a loss while something moves is not noticed", "kernel/store_io.c",
-           "	if (!r && dmr_store_lost(s) != lost)\n		r = -EIO;\n", "", ("failed flushes",)),
-    Mutant("what was lost in a cache meanwhile is acknowledged", "kernel/relocate.c",
-           "		if (bio_op(bio) != REQ_OP_READ && dmr_flush_lost(t, io, DMR_MAIN | DMR_SPARE))\n"
-           "			bio->bi_status = BLK_STS_IOERR;\n", "", ("failed flushes",)),
     # --- copies brought level ---
     Mutant("copies are mended all at once", "kernel/vote.c",
            "	return count < DMR_SAFE_COPIES ? left & -left : left;", "	return left;"),
