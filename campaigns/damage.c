@@ -333,11 +333,10 @@ static void overlap(struct image *i, const struct history *other, uint64_t *rand
 static void twin(struct image *i, const struct history *other, uint64_t *random)
 {
 	struct instance at = draw_instance(i, random);
-	const char *block = i->history->twin + (size_t)at.index * DMR_BLOCK_SIZE;
-	static const char none[DMR_BLOCK_SIZE];
+	const char *block = history_twin(i->history, at.index);
 
 	(void)other;
-	if (memcmp(block, none, sizeof(none)))
+	if (block)
 		put(i, &at, block);
 }
 

@@ -33,6 +33,14 @@ const char *history_in_copy(const struct history *h, unsigned int copy, uint32_t
 	return history_block(h, h->failed & 1u << copy ? h->since - 1 : VERSIONS - 1, index);
 }
 
+const char *history_twin(const struct history *h, uint32_t index)
+{
+	static const char none[DMR_BLOCK_SIZE];
+	const char *twin = h->twin + (size_t)index * DMR_BLOCK_SIZE;
+
+	return memcmp(twin, none, sizeof(none)) ? twin : NULL;
+}
+
 static char *new_version(const struct history *h)
 {
 	char *version = calloc(h->blocks, DMR_BLOCK_SIZE);

@@ -37,6 +37,9 @@ const char *history_block(const struct history *h, unsigned int version, uint32_
 /* What the block is in a copy that nothing has happened to. */
 const char *history_in_copy(const struct history *h, unsigned int copy, uint32_t index);
 
+/* The twin of a block; NULL if it has none. */
+const char *history_twin(const struct history *h, uint32_t index);
+
 /* True if there is room for a block behind the table. */
 static inline bool history_has_behind(const struct history *h)
 {

@@ -113,10 +113,9 @@ static bool is_there(const struct image *i, unsigned int copy, uint32_t index, c
 bool image_has_twin(const struct image *i, const struct history *h, unsigned int copy,
 		    uint32_t index)
 {
-	static const char none[DMR_BLOCK_SIZE];
-	const char *twin = h->twin + (size_t)index * DMR_BLOCK_SIZE;
+	const char *twin = history_twin(h, index);
 
-	return memcmp(twin, none, DMR_BLOCK_SIZE) && is_there(i, copy, index, twin);
+	return twin && is_there(i, copy, index, twin);
 }
 
 bool image_has_more(const struct image *i, const struct history *h)

@@ -114,8 +114,7 @@ int dmr_flush_map(struct dmr_target *t, struct bio *bio, struct dmr_io *io)
 
 static bool own_under_way(const struct dmr_flushes *f, u8 devices)
 {
-	return (devices & DMR_MAIN && atomic_read(&f->own[0])) ||
-	       (devices & DMR_SPARE && atomic_read(&f->own[1]));
+	return dmr_flushes_sum(f->own, devices);
 }
 
 /* A flush that succeeds may not have found what it was for: the mover knows, or soon will. */

@@ -22,16 +22,22 @@ struct dmr_flushes {
 	atomic_t untold; /* DMR_MAIN, DMR_SPARE: one of its own has failed, and nobody was told */
 };
 
+/* The sum of the numbers, one per device, of @devices. */
+static inline unsigned int dmr_flushes_sum(const atomic_t *numbers, u8 devices)
+{
+	unsigned int sum = 0;
+
+	if (devices & DMR_MAIN)
+		sum += atomic_read(&numbers[0]);
+	if (devices & DMR_SPARE)
+		sum += atomic_read(&numbers[1]);
+	return sum;
+}
+
 /* How many have failed that may have been for what is on the disk of @devices. */
 static inline unsigned int dmr_flushes_lost(const struct dmr_flushes *f, u8 devices)
 {
-	unsigned int lost = 0;
-
-	if (devices & DMR_MAIN)
-		lost += atomic_read(&f->lost[0]);
-	if (devices & DMR_SPARE)
-		lost += atomic_read(&f->lost[1]);
-	return lost;
+	return dmr_flushes_sum(f->lost, devices);
 }
 
 /*

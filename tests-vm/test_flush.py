@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Flushes: to whom they go, and who is told when one fails."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from harness import sectors
 from harness.assembler import examine
-from harness.cache import execute
 from harness.copies import Copies
 from harness.errors import CommandFailed
+from harness.parts import two_parts
 from harness.remap import Mapped, Remap
 from harness.sectors import fill
 from harness.sysfs import counted, folder
@@ -214,9 +212,8 @@ def test_a_flush_after_one_of_the_target_s_own_that_failed_is_not_believed(boot,
 def test_a_loss_on_the_old_spare_is_told_after_the_set_has_left_it(boot, new_disk):
     """It was made by a first attempt to move, and the second one copies what is there since."""
     main, disk = new_disk("64M", bus="virtio"), new_disk("64M", bus="virtio")
-    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=16MiB\nsize=16MiB\n")
+    spare, new = two_parts(disk)
     vm = boot(main, disk)
-    spare, new = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
     with Remap(vm, main, spare) as dev:
         fill(dev)
         dev.message("remap 100 1")
@@ -232,18 +229,11 @@ def test_a_loss_on_the_old_spare_is_told_after_the_set_has_left_it(boot, new_dis
         vm.run(f"sync {dev.dev}")
 
 
-def two_disks(boot, new_disk):
-    """A machine, main with something else on its disk, and a spare of its own."""
-    disk, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
-    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
-    vm = boot(disk, spare)
-    main, other = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
-    return vm, disk, main, other, spare
-
-
 def test_a_new_spare_on_the_disk_of_main_shares_its_flushes(boot, new_disk):
     """When one fails that was for the new spare, what is on main may be lost."""
-    vm, disk, main, new, spare = two_disks(boot, new_disk)
+    disk, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    main, new = two_parts(disk)
+    vm = boot(disk, spare)
     with Remap(vm, main, spare) as dev:
         fill(dev)
         vm.run(f"sync {dev.dev}")
@@ -256,7 +246,9 @@ def test_a_new_spare_on_the_disk_of_main_shares_its_flushes(boot, new_disk):
 
 
 def test_a_set_does_not_move_to_where_a_flush_of_main_has_lost_something(boot, new_disk):
-    vm, disk, main, new, spare = two_disks(boot, new_disk)
+    disk, spare = new_disk("64M", bus="virtio"), new_disk("16M", bus="virtio")
+    main, new = two_parts(disk)
+    vm = boot(disk, spare)
     vm.run("modprobe dm-delay")
     table = f"0 32768 delay {spare.dev} 0 {{}}"
     with Mapped(vm, "slow", table.format(0)) as slow, Remap(vm, main, slow) as dev:
@@ -279,9 +271,8 @@ def test_a_set_does_not_move_to_where_a_flush_of_main_has_lost_something(boot, n
 def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
     """When the target's own fails for something on the spare, what is on main may be lost as well."""
     disk = new_disk("64M", bus="virtio")
-    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    main, spare = two_parts(disk)
     vm = boot(disk)
-    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
     with Remap(vm, main, spare) as dev:
         fill(dev)
         vm.run(f"sync {dev.dev}")
@@ -295,9 +286,8 @@ def test_main_and_spare_on_one_disk_share_its_flushes(boot, new_disk):
 def test_a_block_that_a_flush_has_failed_for_still_moves(boot, new_disk):
     """Where main and spare are on one disk: it goes to the spare after that."""
     disk = new_disk("64M", bus="virtio")
-    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    main, spare = two_parts(disk)
     vm = boot(disk)
-    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
     with Remap(vm, main, spare) as dev:
         fill(dev)
         vm.run(f"sync {dev.dev}")

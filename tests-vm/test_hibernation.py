@@ -4,8 +4,8 @@
 import pytest
 
 from harness.adopted import Adopted
-from harness.disk import Disk
 from harness.copies import Copies
+from harness.disk import Disk
 from harness.hotplug import active
 
 BARE = "/dev/vdb"

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The target alone, by dmsetup: failed writes are moved, and nothing else is."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from harness.assembler import examine
-from harness.cache import execute
 from harness.copies import Copies
 from harness.errors import CommandFailed
 from harness.machine import Machine
 from harness.mutation import SMALL_STEPS, lane_with
+from harness.parts import two_parts
 from harness.remap import Remap
 
 
@@ -52,10 +50,9 @@ def test_only_the_bad_sectors_of_a_large_write_move(boot, new_disk, bus, kind, b
 def test_partitions_stay_within_their_bounds(boot, new_disk):
     """What is sent again must go to the partition's sectors, not to the disk's of that number."""
     disk = new_disk("64M")
-    execute("sfdisk", "--quiet", disk.path, input=b"label: gpt\nsize=32MiB\nsize=16MiB\n")
+    main, spare = two_parts(disk)
     disk.bad_sectors(2048 + 20480 + 777)
     vm = boot(disk)
-    main, spare = (SimpleNamespace(dev=f"{disk.dev}{number}") for number in (1, 2))
     with Remap(vm, main, spare) as dev:
         write_random(vm, dev.dev, at=10)
         assert_reads_back(vm, dev.dev, at=10)

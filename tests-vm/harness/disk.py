@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 from pathlib import Path
+from random import Random
 
 from .paths import scratch
 
@@ -48,7 +49,7 @@ class Disk:
         self.server = None
         self._bad = {}
         self._failing = ()
-        self.losses = 0
+        self.loss = None
         self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
@@ -134,9 +135,9 @@ class Disk:
         self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
                        for _ in range(times)])
 
-    def lose_flushes(self, times=1):
-        """For the disk server: the next so many flushes fail, and some of what they were for is gone with them."""
-        self.losses = times
+    def lose_flush(self, seed):
+        """For the disk server: the next flush fails, and some of what it was for is gone with it; None: it doesn't."""
+        self.loss = None if seed is None else Random(seed)
 
     def fail(self, on="both", kind="io"):
         """Everything of this kind fails from now on, until heal()."""

@@ -53,7 +53,6 @@ class Server:
         self._each = None
         self._cut = threading.Event()
         self._order = threading.Lock()
-        self._random = Random(0)
         self._exports = {}
         self._connections = []
         self._socket = socket.socket(socket.AF_UNIX)
@@ -200,9 +199,9 @@ class Server:
             write = volatile.write(offset, length, data)
             if self._record:
                 self._record.write(disk, offset, length, data, bool(flags & FUA))
-        elif disk.losses:
-            disk.losses -= 1
-            lost = volatile.lose_cache(known_complete, self._random)
+        elif disk.loss:
+            lost = volatile.lose_cache(known_complete, disk.loss)
+            disk.loss = None
             if self._record:
                 self._record.loss(disk, lost)
         elif self._record:

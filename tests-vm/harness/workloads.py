@@ -224,14 +224,14 @@ def failed_flushes(scene, operations):
 
         def step():
             worsen()
-            scene.random.choice((scene.main, scene.spare)).lose_flushes()
+            scene.random.choice((scene.main, scene.spare)).lose_flush(scene.random.getrandbits(32))
             # it may be that no commit is safe any more; then the table is loaded again
             if not scene.random.randrange(4):
                 scene.vm.run("dmsetup message home 0 restore", check=False)
 
         scene.until(operations, step)
         for disk in scene.main, scene.spare:
-            disk.lose_flushes(0)
+            disk.lose_flush(None)
 
 
 def overlaps(scene, operations):
