@@ -3,10 +3,17 @@
 
 import pytest
 
+from harness import paths
 from harness.mutants import MUTANTS, seen_by
 
 OF_COMMITS = ("no flush of the metadata", "no flush of the data before its entries",
               "the spare is taken to be clean")
+
+
+def test_each_mistake_can_be_made():
+    """Its place has not changed since."""
+    for mutant in MUTANTS:
+        assert (paths.SOURCE / mutant.file).read_text().count(mutant.right) == 1, mutant.name
 
 
 def chosen():

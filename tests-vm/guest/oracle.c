@@ -244,7 +244,7 @@ static void draw_batch(struct job *j)
 	j->races = j->shares = false;
 	j->count = 1;
 	*e = (struct event){.start = j->start, .count = j->end - j->start, .job = j->number};
-	if (what == 0) {
+	if (what == 0 || (opt.losses && one_in(&j->random, 4))) {
 		e->kind = FLUSH;
 		j->start = j->end = e->start = e->count = 0;
 	} else if (what == 1 || (what < 4 && !opt.discards)) {

@@ -100,6 +100,7 @@ struct operation {
 	struct event is;
 	uint32_t began, ended; /* times are numbers of events */
 	uint32_t oldest; /* of those that were changing its sectors when it began, and itself */
+	bool doubtful; /* it may have ended before somebody was told of a loss, see lost() */
 	struct known *stable; /* of each sector when it began; see keep_stable() */
 };
 
@@ -212,7 +213,8 @@ static void no_longer_flushing(uint32_t number)
 
 /*
  * Somebody was told that a flush has failed: what is not stable may be gone, and no later flush brings it back. It may
- * have been gone for as long as that flush was under way; another one that came meanwhile was not for it.
+ * have been gone for as long as that flush was under way; another one that came meanwhile was not for it. And what
+ * seems to be under way has perhaps ended before, and only its job did not get to say so.
  */
 static void lost(const struct operation *flush)
 {
@@ -226,6 +228,8 @@ static void lost(const struct operation *flush)
 		if (other->began > flush->began)
 			memcpy(other->stable, flush->stable, size);
 	}
+	for (uint32_t i = 0; i < model.changing_count; i++)
+		model.operations[model.changing[i]].doubtful = true;
 }
 
 static void begins(const struct event *e)
@@ -276,6 +280,8 @@ static void ended(const struct event *e)
 	if (e->kind == FLUSH)
 		flushed(op);
 	if (e->kind != WRITE && e->kind != ZEROES)
+		return;
+	if (op->doubtful && !(e->flags & FUA))
 		return;
 	for (uint32_t i = e->start; i < e->start + e->count; i++) {
 		struct sector_state *s = &model.sectors[i];

@@ -49,7 +49,8 @@ class Disk:
         self.server = None
         self._bad = {}
         self._failing = ()
-        self.loss = None
+        self.losses = None  # a Random, if flushes fail: see lose_flushes()
+        self._losses_share = 0
         self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
@@ -135,9 +136,17 @@ class Disk:
         self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
                        for _ in range(times)])
 
-    def lose_flush(self, seed):
-        """For the disk server: the next flush fails, and some of what it was for is gone with it; None: it doesn't."""
-        self.loss = None if seed is None else Random(seed)
+    def lose_flushes(self, seed, share=1):
+        """
+        For the disk server: such a share of flushes fails, and some of what they were for is gone with them. With
+        seed None none does.
+        """
+        self.losses = None if seed is None else Random(seed)
+        self._losses_share = share
+
+    def loses_flush(self):
+        """Whether the flush that has come fails so."""
+        return self.losses and self.losses.random() < self._losses_share
 
     def fail(self, on="both", kind="io"):
         """Everything of this kind fails from now on, until heal()."""

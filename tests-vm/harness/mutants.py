@@ -91,9 +91,12 @@ MUTANTS = (
     Mutant("the spare is taken to be clean", "kernel/target.h", "atomic64_inc(&t->flush.written);", ";"),
     Mutant("a flush is not for the spare", "kernel/flush.c",
            "	if (io->on_spare && io->written == atomic64_read(&t->flush.flushed) &&\n"
-           "	    !(READ_ONCE(t->flush.failed) & DMR_SPARE)) {", "	if (io->on_spare) {"),
+           "	    !((READ_ONCE(t->flush.failed) | READ_ONCE(t->flush.distrusted)) & DMR_SPARE)) {",
+           "	if (io->on_spare) {"),
     Mutant("what was written with FUA is not made stable", "kernel/flush.c",
            "	io->behind |= on_spare ? DMR_SPARE : DMR_MAIN;\n", ""),
+    Mutant("a loss while something moves is not noticed", "kernel/store_io.c",
+           "	if (!r && dmr_store_lost(s) != lost)\n		r = -EIO;\n", "", ("failed flushes",)),
     # --- copies brought level ---
     Mutant("copies are mended all at once", "kernel/vote.c",
            "	return count < DMR_SAFE_COPIES ? left & -left : left;", "	return left;"),

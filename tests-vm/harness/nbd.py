@@ -199,9 +199,8 @@ class Server:
             write = volatile.write(offset, length, data)
             if self._record:
                 self._record.write(disk, offset, length, data, bool(flags & FUA))
-        elif disk.loss:
-            lost = volatile.lose_cache(known_complete, disk.loss)
-            disk.loss = None
+        elif volatile.may_lose(known_complete) and disk.loses_flush():
+            lost = volatile.lose_cache(known_complete, disk.losses)
             if self._record:
                 self._record.loss(disk, lost)
         elif self._record:

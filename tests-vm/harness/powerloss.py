@@ -99,6 +99,10 @@ class VolatileDisk:
             self._leaves(write)
         del self._cache[:covered]
 
+    def may_lose(self, instant):
+        """Whether anything that was received before an instant is not stable yet."""
+        return any(write.number < instant and not write.safe for write in self._cache)
+
     def lose_cache(self, instant, random):
         """
         A flush failed, and took some of what it was for with it, which was received before an instant.

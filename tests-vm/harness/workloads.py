@@ -217,21 +217,23 @@ def groups(scene, operations):
 
 
 def failed_flushes(scene, operations):
-    """Of either disk now and then one fails, and takes with it some of what it was for, while main gets worse."""
+    """
+    Of either disk some fail, and take with them some of what they were for, while several writers meet bad sectors.
+    """
     with scene.device(finish=False) as dev:
-        scene.start_oracle(dev, jobs=8, overlaps=True, losses=True)
-        worsen = scene.sectors_become_bad(4)
+        scene.start_oracle(dev, jobs=16, length=8 * CROWDED, overlaps=True, losses=True)
+        worsen = scene.sectors_become_bad(16, 8 * CROWDED)
+        for disk in scene.main, scene.spare:
+            disk.lose_flushes(scene.random.getrandbits(32), 0.1)
 
         def step():
             worsen()
-            scene.random.choice((scene.main, scene.spare)).lose_flush(scene.random.getrandbits(32))
             # it may be that no commit is safe any more; then the table is loaded again
-            if not scene.random.randrange(4):
-                scene.vm.run("dmsetup message home 0 restore", check=False)
+            scene.vm.run("dmsetup message home 0 restore", check=False)
 
         scene.until(operations, step)
         for disk in scene.main, scene.spare:
-            disk.lose_flush(None)
+            disk.lose_flushes(None)
 
 
 def overlaps(scene, operations):
@@ -349,7 +351,7 @@ WORKLOADS = {
     "bad copies": Workload(bad_copies, 1000, alone=1),
     "groups": Workload(groups, 4000),
     "overlaps": Workload(overlaps, 4000),
-    "failed flushes": Workload(failed_flushes, 3000, alone=1, losses=True),
+    "failed flushes": Workload(failed_flushes, 12000, alone=1, losses=True),
     "repairs": Workload(repairs, 4, alone=0),
     "migration": Workload(migration, 0, spares=("4M", "8M")),
     "stops": Workload(stops, 10),
