@@ -75,7 +75,7 @@ class Scene:
         self.random = random
         self.main = Disk(LENGTH, bus="virtio")  # it passes errors on at once
         self.spares = [Disk(size, bus=bus) for size in spares]
-        self.journal = Disk("8M", write_through=True)
+        self.journal = Disk("16M", write_through=True)
         for spare in self.spares:
             spare.write_at(0, b"\xa5" * spare.size)
         self.seed = random.getrandbits(32)
