@@ -193,15 +193,18 @@ build/fuzz/quick/%: build/fuzz/quick/obj/assembler/tests/%.o $(FUZZ_OBJS:build/f
 
 QUICK_FUZZERS := $(FUZZERS:build/fuzz/%=build/fuzz/quick/%)
 
+# Several at once: each has one processor.
+FUZZ_SMOKES := $(FUZZERS:build/fuzz/fuzz_%=fuzz-smoke-%)
 fuzz-smoke: $(FUZZERS)
-	@for fuzzer in $(FUZZERS); do \
-		name=$${fuzzer##*/fuzz_}; \
-		corpus=build/fuzz/corpus/$$name; mkdir -p $$corpus; \
-		seeds=assembler/tests/corpus/$$name; test -d $$seeds || seeds=; \
-		build-support/quietly.sh build/log/fuzz_$$name.log "fuzz_$$name for $(FUZZ_SECONDS) s, seed $(FUZZ_SEED)" \
-			$$fuzzer -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
-			-artifact_prefix=build/fuzz/fuzz_$$name- $$corpus $$seeds || exit 1; \
-	done
+	@$(MAKE) -j$(JOBS) --output-sync=target $(FUZZ_SMOKES)
+
+.PHONY: $(FUZZ_SMOKES)
+$(FUZZ_SMOKES): fuzz-smoke-%: build/fuzz/fuzz_%
+	@corpus=build/fuzz/corpus/$*; mkdir -p $$corpus; \
+	seeds=assembler/tests/corpus/$*; test -d $$seeds || seeds=; \
+	build-support/quietly.sh build/log/fuzz_$*.log "fuzz_$* for $(FUZZ_SECONDS) s, seed $(FUZZ_SEED)" \
+		$< -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/fuzz_$*- $$corpus $$seeds
 
 # How many branches of what reads bytes from outside the unit tests, and the inputs that fuzzing has kept, go through
 PARSERS := kernel/format.c kernel/vote.c $(addprefix assembler/,badlist.c copies.c mend.c policy.c ranges.c tags.c)
