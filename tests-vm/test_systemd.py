@@ -9,7 +9,9 @@ from harness.udev import start_udev
 
 HOME = "5c0ffee0-0000-4000-8000-0000000000aa"
 SRV = "5c0ffee0-0000-4000-8000-0000000000bb"
-FSTAB = f"UUID={HOME} /home ext4 defaults 0 2\n/dev/mapper/srv /srv ext4 defaults 0 2\n"
+# An emulated machine may take longer than the 90 s that systemd waits for a device.
+OPTIONS = "defaults,x-systemd.device-timeout=300"
+FSTAB = f"UUID={HOME} /home ext4 {OPTIONS} 0 2\n/dev/mapper/srv /srv ext4 {OPTIONS} 0 2\n"
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])

@@ -8,11 +8,12 @@ import time
 from typing import NamedTuple
 
 from .console import receive
-from .errors import CommandFailed, GuestGone, TimedOut
+from .errors import CommandFailed, GuestError, GuestGone, TimedOut
 from .patience import deadline
 
 HEADER = struct.Struct("<4sIII")
 MAGIC = b"dmar"
+DEAD_END = "the root account is locked"  # in emergency mode, and no shell
 
 
 class Result(NamedTuple):
@@ -89,8 +90,9 @@ class Guest:
                     self._console.wait_closed()
                     raise GuestGone(f"the guest ended before the end of {what}\n"
                                     f"{self._console.tail()}")
-                if not self._changed.wait(end - time.monotonic()):
+                if time.monotonic() > end:
                     raise TimedOut(f"{what} took longer than {timeout} s\n{self._console.tail()}")
+                self._changed.wait(1)  # it may be the console that tells
 
     @property
     def is_up(self):
@@ -98,7 +100,9 @@ class Guest:
         return bool(self._hellos) and not self._closed
 
     def wait_up(self, timeout):
-        self.wait(lambda: self._hellos, timeout, "the boot")
+        self.wait(lambda: self._hellos or DEAD_END in self._console.text, timeout, "the boot")
+        if not self._hellos:
+            raise GuestError(f"the boot ended in emergency mode\n{self._console.tail()}")
 
     def start(self, command, stdin=b""):
         """Starts a shell command; Job.wait() has its result."""
