@@ -193,10 +193,9 @@ build/fuzz/quick/%: build/fuzz/quick/obj/assembler/tests/%.o $(FUZZ_OBJS:build/f
 
 QUICK_FUZZERS := $(FUZZERS:build/fuzz/%=build/fuzz/quick/%)
 
-# Several at once: each has one processor.
+# A target of its own each, so that -j runs several at once
 FUZZ_SMOKES := $(FUZZERS:build/fuzz/fuzz_%=fuzz-smoke-%)
-fuzz-smoke: $(FUZZERS)
-	@$(MAKE) -j$(JOBS) --output-sync=target $(FUZZ_SMOKES)
+fuzz-smoke: $(FUZZ_SMOKES)
 
 .PHONY: $(FUZZ_SMOKES)
 $(FUZZ_SMOKES): fuzz-smoke-%: build/fuzz/fuzz_%
@@ -228,7 +227,7 @@ build/coverage/fuzz/%: build/coverage/obj/assembler/tests/%.o $(COVER_OBJS)
 coverage:
 	@build-support/need-packages.sh build/log/packages.log $(DEPS_BUILD) $(DEPS_TEST) llvm
 	@build-support/quietly.sh build/log/coverage.log 'building' $(MAKE) -j$(JOBS) $(FUZZERS) $(COVERERS)
-	@$(MAKE) fuzz-smoke
+	@$(MAKE) -j$(JOBS) --output-sync=target fuzz-smoke
 	@build-support/coverage.sh build/coverage $(PARSERS)
 
 # What the campaigns judge states of disks with: campaigns/*.c, linked with all of dmremap but main.c
@@ -264,7 +263,7 @@ check check-all:
 	@build-support/quietly.sh build/log/tests.log 'building unit tests, fuzz targets and campaigns' \
 		$(MAKE) -j$(JOBS) $(TESTS) $(FUZZERS) campaigns
 	@$(MAKE) check-unit
-	@$(MAKE) fuzz-smoke
+	@$(MAKE) -j$(JOBS) --output-sync=target fuzz-smoke
 	@$(MAKE) check-vm ALL=$(ALL)
 
 # --- debug kernels -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@
  * -b BYTES  the logical block (512)   -t JOBS  (4)
  * -n COUNT  each job does so many operations (1000), and then goes on until SIGTERM
  * -o        all writes may overlap, and every other one is FUA
- * -L        a flush that fails, also one behind a write, may take with it what it was for
+ * -L        a flush that fails, also one behind a write, may take with it what it was for; there are many
  * -u        what an operation that failed has written may still come about, also after it was read
  */
 #define _GNU_SOURCE

@@ -49,8 +49,7 @@ class Disk:
         self.server = None
         self._bad = {}
         self._failing = ()
-        self.losses = None  # a Random, if flushes fail: see lose_flushes()
-        self._losses_share = 0
+        self.losses, self._losses_share = Random(0), 0  # see lose_flushes()
         self._injector = None
         self._temporary = not isinstance(source, Path)
         self.path = source
@@ -136,17 +135,13 @@ class Disk:
         self._tell_vm([{**rule, "once": True} for rule in _rules(lba, ERRNO[kind], REQUESTS[on])
                        for _ in range(times)])
 
-    def lose_flushes(self, seed, share=1):
-        """
-        For the disk server: such a share of flushes fails, and some of what they were for is gone with them. With
-        seed None none does.
-        """
-        self.losses = None if seed is None else Random(seed)
-        self._losses_share = share
+    def lose_flushes(self, share, seed=0):
+        """For the disk server: such a share of flushes fails, and some of what they were for is gone with them."""
+        self.losses, self._losses_share = Random(seed), share
 
     def loses_flush(self):
         """Whether the flush that has come fails so."""
-        return self.losses and self.losses.random() < self._losses_share
+        return self.losses.random() < self._losses_share
 
     def fail(self, on="both", kind="io"):
         """Everything of this kind fails from now on, until heal()."""

@@ -22,13 +22,17 @@ class Mutant(NamedTuple):
     seen_by: tuple = ("bursts", "repairs")  # workloads; or corruptions
 
 
-def mutate(mutant, sources):
-    """Makes the change in a copy of the sources."""
-    path = sources / mutant.file
-    code = path.read_text()
+def mutated(mutant, sources):
+    """The text of its file with the change."""
+    code = (sources / mutant.file).read_text()
     if code.count(mutant.right) != 1:
         raise ValueError(f"{mutant.name}: {mutant.right!r} is {code.count(mutant.right)} times in {mutant.file}")
-    path.write_text(code.replace(mutant.right, mutant.wrong))
+    return code.replace(mutant.right, mutant.wrong)
+
+
+def mutate(mutant, sources):
+    """Makes the change in a copy of the sources."""
+    (sources / mutant.file).write_text(mutated(mutant, sources))
 
 
 def campaigns_with(mutant, folder):

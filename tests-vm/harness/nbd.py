@@ -199,7 +199,7 @@ class Server:
             write = volatile.write(offset, length, data)
             if self._record:
                 self._record.write(disk, offset, length, data, bool(flags & FUA))
-        elif volatile.may_lose(known_complete) and disk.loses_flush():
+        elif disk.loses_flush() and volatile.at_risk(known_complete):
             lost = volatile.lose_cache(known_complete, disk.losses)
             if self._record:
                 self._record.loss(disk, lost)

@@ -99,9 +99,9 @@ class VolatileDisk:
             self._leaves(write)
         del self._cache[:covered]
 
-    def may_lose(self, instant):
-        """Whether anything that was received before an instant is not stable yet."""
-        return any(write.number < instant and not write.safe for write in self._cache)
+    def at_risk(self, instant):
+        """The writes that were received before an instant, and are not stable yet."""
+        return [write for write in self._cache if write.number < instant and not write.safe]
 
     def lose_cache(self, instant, random):
         """
@@ -110,8 +110,7 @@ class VolatileDisk:
         Returns the numbers of the writes that are gone.
         """
         luck = random.choice((0.1, 0.5, 0.9, 1))
-        lost = [write for write in self._cache
-                if write.number < instant and not write.safe and random.random() < luck]
+        lost = [write for write in self.at_risk(instant) if random.random() < luck]
         for write in lost:
             self._cache.remove(write)
             self._leaves(write)

@@ -220,11 +220,12 @@ def failed_flushes(scene, operations):
     """
     Of either disk some fail, and take with them some of what they were for, while several writers meet bad sectors.
     """
+    length = 8 * CROWDED
     with scene.device(finish=False) as dev:
-        scene.start_oracle(dev, jobs=16, length=8 * CROWDED, overlaps=True, losses=True)
-        worsen = scene.sectors_become_bad(16, 8 * CROWDED)
+        scene.start_oracle(dev, jobs=16, length=length, overlaps=True, losses=True)
+        worsen = scene.sectors_become_bad(16, length)
         for disk in scene.main, scene.spare:
-            disk.lose_flushes(scene.random.getrandbits(32), 0.1)
+            disk.lose_flushes(0.1, scene.random.getrandbits(32))
 
         def step():
             worsen()
@@ -233,7 +234,7 @@ def failed_flushes(scene, operations):
 
         scene.until(operations, step)
         for disk in scene.main, scene.spare:
-            disk.lose_flushes(None)
+            disk.lose_flushes(0)
 
 
 def overlaps(scene, operations):
