@@ -23,7 +23,7 @@ help:
 	@echo '  check-unit       unit tests, under ASan and UBSan'
 	@echo '  fuzz-smoke       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS), seed FUZZ_SEED=$(FUZZ_SEED)'
 	@echo '  check-vm         tests in virtual machines; PYTEST_ARGS="-k word" selects'
-	@echo 'make check-all   the same, and early boot on all systems in one table'
+	@echo 'make check-all   the same on all kernels and systems, those of early boot in one table'
 	@echo 'make check-debug the tests of the target on a kernel that watches itself; check-races: for data races'
 	@echo 'make crash-states  judge N=1000000 states that a power cut may leave, in all; the rest of them if said again'
 	@echo 'make corruptions   the same of N=500000 damaged spares'

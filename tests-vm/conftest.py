@@ -4,6 +4,7 @@
 import os
 import random
 from contextlib import ExitStack
+from functools import cache, partial
 
 import pytest
 
@@ -17,29 +18,27 @@ from harness.machine import Machine
 from harness.products import with_dm_remap
 from harness.programs import PROGRAMS
 from harness.root import root_image
+from harness.saved import SavedMachine
 
 DEBUG_KERNELS = ("debug", "races")
 
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true",
-                     help="test all of early boot on all systems that it is for, see `make check-all`")
+                     help="test everything on all kernels and systems that it is for, see `make check-all`")
     parser.addoption("--kernel", choices=[*DEBUG_KERNELS, *kernels.SUITES],
                      help="test the target on such a debug kernel, see `make check-debug`, or on "
                           "that of another Debian suite")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "every_kernel: test on the kernels of all suites")
+    config.addinivalue_line("markers", "every_kernel: test on the kernel of one suite or another, with --all on all")
     config.addinivalue_line("markers", "thorough: only with --all")
     config.addinivalue_line("markers", "faults: needs a kernel that injects them: --kernel=debug")
 
 
 def pytest_generate_tests(metafunc):
-    """
-    Has a test marked every_kernel done on one kernel after the other, unless one is named, and one
-    of early boot on each system.
-    """
+    """Has a test marked every_kernel done on each kernel, unless one is named, and one of early boot on each system."""
     if "any_system" in metafunc.fixturenames:
         metafunc.parametrize("any_system", early.SYSTEMS, ids=str)
     marked = metafunc.definition.get_closest_marker("every_kernel")
@@ -50,29 +49,43 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     """
     A debug kernel is for the tests of the target that is in the tree, and some are for it alone. Without
-    --all a test of early boot is done on one system only, and the next on another.
+    --all what is for many kernels or systems is done on one only, and the next on another.
     """
     kernel = config.option.kernel
     left_out = [item for item in items
                 if (kernel in DEBUG_KERNELS and "fast_lane" not in item.fixturenames)
                 or (kernel != "debug" and item.get_closest_marker("faults"))
                 or (not config.option.all and item.get_closest_marker("thorough"))]
-    of_early_boot = [item for item in items if "any_system" in item.fixturenames]
-    situations = list(dict.fromkeys(map(situation, of_early_boot)))
-    for item in of_early_boot:
-        system = item.callspec.params["any_system"]
-        item.user_properties.append(("early boot", (situation(item), str(system))))
-        drawn = early.SYSTEMS[situations.index(situation(item)) % len(early.SYSTEMS)]
-        if not config.option.all and system != drawn and item not in left_out:
-            left_out.append(item)
+    for item in items:
+        if "any_system" in item.fixturenames:
+            item.user_properties.append(("early boot", (situation(item), str(item.callspec.params["any_system"]))))
+    if not config.option.all:
+        for name in "any_system", "suite":
+            left_out += not_drawn([item for item in items if item not in left_out], name)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
 
-def situation(item):
-    """What a test of early boot is about, whatever system it is done on."""
-    others = [word for word in item.callspec.id.split("-") if word not in str(item.callspec.params["any_system"])]
+def not_drawn(items, name):
+    """Of tests that are the same but for a parameter of that name all but one: here the first, there the next."""
+    alike = {}
+    for item in items:
+        if hasattr(item, "callspec") and name in item.callspec.params:
+            alike.setdefault((item.path, situation(item, name)), []).append(item)
+    return [item for number, same in enumerate(alike.values()) for item in same if item != same[number % len(same)]]
+
+
+def situation(item, whatever="any_system"):
+    """What a test is about, whatever such a parameter is."""
+    others = [word for word in item.callspec.id.split("-") if word not in str(item.callspec.params[whatever])]
     return " ".join([item.originalname.removeprefix("test_").replace("_", " "), *others])
+
+
+def pytest_report_teststatus(report):
+    """Names a failure at once: where time runs out there is no end at which pytest would."""
+    if report.failed:
+        return "failed" if report.when == "call" else "error", f"F({report.nodeid})", "FAILED"
+    return None
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -115,20 +128,33 @@ def fast_lane(tree, suite):
     return kernels.lane(tree, suite, PROGRAMS)
 
 
+@pytest.fixture(scope="session")
+def saved():
+    """saved(lane): such a machine, which was saved when it was up, to go on for one test after the other."""
+    with ExitStack() as states:
+        @cache
+        def machine(lane):
+            # The kernel says a lot of each bad sector, and its console is slow.
+            return states.enter_context(SavedMachine(partial(Machine, lane, append="loglevel=3"),
+                                                     lambda vm: vm.guest.wait_up(240)))
+        yield machine
+
+
 @pytest.fixture
-def boot(fast_lane):
+def boot(fast_lane, saved):
     """
-    boot(disk, ..., memory=256): the fast lane with these disks, running; options as of Machine.
+    boot(disk, ...): the fast lane, running, with these disks.
 
     Whatever the test is about, the kernel has nothing to complain about at its end.
     """
     with ExitStack() as machines:
-        def machine(*disks, **options):
-            # The kernel says a lot of each bad sector, and its console is slow.
-            options.setdefault("append", "loglevel=3")
-            vm = machines.enter_context(Machine(fast_lane, disks, **options))
+        def machine(*disks):
+            vm = machines.enter_context(saved(fast_lane).again())
             running.append(vm)
-            vm.boot()
+            vm.start()
+            for disk in disks:
+                vm.plug(disk)
+                vm.wait_for(f"test -b {disk.dev} && echo there")
             return vm
         running = []
         yield machine

@@ -32,22 +32,3 @@ def test_a_root_on_a_partition_keeps_what_was_synced(plain, seed):
         vm.boot()
         assert not writer.lost(vm, "/data")
         assert sum(writer.acknowledged()) > 0
-
-
-def test_an_initramfs_without_systemd(plain):
-    initrd = dracut(plain, systemd=False, files={"/etc/cmdline.d/carried.conf": "carried\n"})
-    with Disk.copy_of(root_image(plain, spare="32M"), bus="virtio") as disk, \
-            Machine(boot_lane(plain, initrd), [disk]) as vm:
-        vm.boot()
-        assert vm.run("findmnt -no SOURCE /") == f"{disk.dev}1\n"
-        assert vm.run(f"blockdev --getsize64 {disk.dev}2") == f"{32 << 20}\n"
-        assert "systemd[1]" not in vm.console.text
-        vm.shutdown()
-
-
-def test_the_whole_of_systemd_starts(plain):
-    boot = boot_lane(plain, dracut(plain), lean=False)
-    with Disk.copy_of(root_image(plain)) as disk, Machine(boot, [disk]) as vm:
-        vm.boot()
-        assert vm.run("systemctl is-system-running --wait", timeout=240) == "running\n"
-        vm.shutdown()

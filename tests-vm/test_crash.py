@@ -13,7 +13,7 @@ from harness.machine import Machine
 from harness.patience import deadline
 from harness.remap import Remap
 
-CUTS = 20
+CUTS = 8
 AREA = 1 << 20
 BAD_SECTORS = 60
 LONGEST = 150  # operations until a cut

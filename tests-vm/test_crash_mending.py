@@ -32,7 +32,7 @@ def test_what_a_commit_that_was_cut_did_not_reach_is_kept_until_something_else_i
     lost = []
 
     def judge_states():
-        for _ in range(60):
+        for _ in range(30):
             state = vm.after_power_loss(random.getrandbits(32), tmp_path)[spare]
             for number in (0, 1):
                 found = Copies.from_examine(Disk(state), found_before).examine_without([number])

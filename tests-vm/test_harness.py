@@ -11,6 +11,7 @@ import pytest
 
 from harness import accel, sectors
 from harness.errors import CommandFailed, GuestError, GuestGone, TimedOut
+from harness.guest import DEAD_END
 from harness.machine import Machine
 from harness.sysfs import attribute
 
@@ -134,6 +135,12 @@ def test_what_qemu_says_when_it_does_not_start(bare_lane):
 def test_a_panic_ends_the_wait_at_once(bare_lane):
     with Machine(bare_lane, append="rdinit=/bin/false") as vm:
         with pytest.raises(GuestGone, match="Kernel panic"):
+            vm.boot()
+
+
+def test_a_boot_that_ends_in_emergency_mode_is_not_waited_for(bare_lane):
+    with Machine(bare_lane, append=f'said="{DEAD_END}"') as vm:
+        with pytest.raises(GuestError, match="emergency mode"):
             vm.boot()
 
 

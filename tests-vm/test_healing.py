@@ -319,7 +319,7 @@ def test_power_cuts_at_every_instant_of_a_repair_and_a_scrub(fast_lane, new_disk
     assert main_sectors(examine(spare.path)) == {*MOVED} | moved_beside
 
 
-SCRUBS = 1000
+SCRUBS = 300
 SCRUB_LOOP = """
     scrubs={folder}/remap/scrubs_completed
     read first < $scrubs
@@ -335,7 +335,7 @@ def slab(vm):
     return int(vm.run("echo 3 > /proc/sys/vm/drop_caches; awk '/SUnreclaim/ { print $2 }' /proc/meminfo"))
 
 
-def test_a_day_of_scrubs_with_damage_of_every_kind(boot, new_disk, seed):
+def test_many_scrubs_with_damage_of_every_kind(boot, new_disk, seed):
     random = Random(seed)
     main, spare = new_disk("8M"), new_disk("8M")
     vm = boot(main, spare)

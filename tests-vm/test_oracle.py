@@ -96,8 +96,9 @@ def test_nothing_acknowledged_is_lost_when_all_fails(boot, new_disk, seed):
 
 
 @pytest.mark.parametrize("mistake", [
-    Mutant("a sector at the end of a bio", "kernel/target.c",
-           "if (place.run < bio_sectors(bio))", "if (place.run + 1 < bio_sectors(bio))"),
+    pytest.param(Mutant("a sector at the end of a bio", "kernel/target.c",
+                        "if (place.run < bio_sectors(bio))", "if (place.run + 1 < bio_sectors(bio))"),
+                 marks=pytest.mark.thorough),
     Mutant("what cannot be read", "kernel/reread.c", "a->status = status;", ";"),
 ], ids=lambda mistake: mistake.name)
 def test_a_mistake_is_seen(tree, new_disk, seed, tmp_path, mistake):

@@ -19,8 +19,8 @@ from harness.copies import Copies
 from harness.remap import SLOW, Remap, slow
 from harness.sysfs import folder
 
-POINTS = 30
-UNPLUGS = 8
+POINTS = 15
+UNPLUGS = 4
 
 REGION = 2048  # sectors of main that one point is about
 UNIT = 8  # sectors of a write; a bad one has all of them sent again one by one

@@ -40,7 +40,7 @@ STACKS = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind == "lvm-on-luks" else pytest.mark.thorough)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind == "lvm" else pytest.mark.thorough)
                                   for kind in STACKS])
 def test_a_root_on(any_system, kind):
     """It was there before the set was."""

@@ -25,8 +25,8 @@ def fast_lane(tree, suite):
 def boot_with_tools(boot):
     """boot_with_tools(disk, ...): a machine with these disks, and Tools in it."""
     with tools_disk() as disk:
-        def machine(*disks, **options):
-            vm = boot(*disks, disk, **options)
+        def machine(*disks):
+            vm = boot(*disks, disk)
             return vm, Tools(vm, disk)
         yield machine
 

@@ -14,7 +14,7 @@ OPTIONS = "defaults,x-systemd.device-timeout=300"
 FSTAB = f"UUID={HOME} /home ext4 {OPTIONS} 0 2\n/dev/mapper/srv /srv ext4 {OPTIONS} 0 2\n"
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("named", [pytest.param(True, marks=pytest.mark.thorough), False], ids=["named", "unnamed"])
 def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root, new_disk, named):
     """
     What the hardware vouches for udev activates, the rest waits for the boot service.

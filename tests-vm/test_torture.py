@@ -7,7 +7,7 @@ from harness.restarts import Bare, Waiting
 from harness.soak import soak
 from harness.torture import Life
 
-BOOTS, RESTARTS, MINUTES = 4, 4, 0.3
+BOOTS, RESTARTS, MINUTES = 3, 3, 0.3
 
 
 def test_nothing_is_lost_however_often_it_boots(seed):

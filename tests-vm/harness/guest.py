@@ -51,13 +51,13 @@ class Job:
 
 
 class Guest:
-    def __init__(self, sock, console):
+    def __init__(self, sock, console, up=False):
         self._sock = sock
         self._console = console
         self._changed = threading.Condition()
         self._jobs = {}
         self._numbers = itertools.count(1)
-        self._hellos = 0
+        self._up = up
         self._closed = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -76,7 +76,7 @@ class Guest:
 
     def _handle(self, number, kind, content):
         if kind == "h":
-            self._hellos += 1
+            self._up = True
         elif kind == "x":
             self._jobs.pop(number).status = struct.unpack("<i", content)[0]
         else:
@@ -97,11 +97,11 @@ class Guest:
     @property
     def is_up(self):
         """Whether it has booted and has not ended."""
-        return bool(self._hellos) and not self._closed
+        return self._up and not self._closed
 
     def wait_up(self, timeout):
-        self.wait(lambda: self._hellos or DEAD_END in self._console.text, timeout, "the boot")
-        if not self._hellos:
+        self.wait(lambda: self._up or DEAD_END in self._console.text, timeout, "the boot")
+        if not self._up:
             raise GuestError(f"the boot ended in emergency mode\n{self._console.tail()}")
 
     def start(self, command, stdin=b""):

@@ -5,6 +5,8 @@ import json
 import socket
 import subprocess
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 from . import patience
 from .accel import accelerator
@@ -24,6 +26,13 @@ APPEND = ("console=ttyS0 panic=-1 no_timer_check systemd.log_color=0 TERM=dumb "
           f"module_blacklist={','.join(CPU_MODULES)}")
 
 
+class State(NamedTuple):
+    """What a machine was doing, in a file, and whether commands can be run at once when it goes on."""
+
+    path: Path
+    up: bool
+
+
 class Machine:
     """
     with Machine(boot, disks=[disk]) as vm:
@@ -36,7 +45,8 @@ class Machine:
 
     With powerloss=True its disks have write caches, and power_cut() loses them. What they receive in
     one run can be kept in a Record.
-    With `state`, which save() has made of a machine like this with the same disks, it goes on from there.
+    With `state`, which save() has made of a machine like this with the same disks, it goes on from there
+    when it is first started.
     `echo` is called with each line of the console.
     """
 
@@ -88,7 +98,7 @@ class Machine:
         for sock in theirs:
             sock.close()
         self.console = Console(ours[0], self.log, self.echo)
-        self.guest = Guest(ours[1], self.console)
+        self.guest = Guest(ours[1], self.console, bool(self.state) and self.state.up)
         try:
             self.qmp = Qmp(ours[2])
         except GuestGone:
@@ -97,14 +107,18 @@ class Machine:
             disk.attached(self)
         if self.state:
             self._wait_until("its state is read", lambda: self.qmp.execute("query-status")["status"] != "inmigrate")
+            self.state = None
         self.qmp.execute("cont")
 
     def save(self, path):
-        """Stops it for good; what it was doing is in the file."""
+        """Stops it for good; returns its State, which is in the file."""
+        self._look()
+        state = State(path, self.guest.is_up)
         self.qmp.execute("stop")
         self.qmp.execute("migrate", {"uri": f"exec:cat > {path}"})
         self._wait_until("its state is saved", lambda: self.qmp.execute("query-migrate")["status"] == "completed")
-        self.kill()
+        self._end()
+        return state
 
     def _wait_until(self, what, is_so, timeout=120):
         end = patience.deadline(timeout)
@@ -138,9 +152,12 @@ class Machine:
             try:
                 self._look()
             finally:
-                self.qemu.kill()
-                self.qemu.wait()
-                self._forget()
+                self._end()
+
+    def _end(self):
+        self.qemu.kill()
+        self.qemu.wait()
+        self._forget()
 
     def cut_after(self, operations, each=None):
         """
@@ -268,7 +285,7 @@ class Machine:
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
                    "-no-reboot", "-S", "-machine", "pc", *self.accel.options,
                    "-smp", str(self.cpus), "-m", str(self.memory),
-                   "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi",
+                   "-device", "virtio-rng-pci", "-device", "virtio-scsi-pci,id=scsi", "-device", "qemu-xhci,id=usb",
                    "-chardev", f"socket,id=console,fd={console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=agent,fd={agent}", "-serial", "chardev:agent",
                    "-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
@@ -276,11 +293,9 @@ class Machine:
             command += ["-kernel", str(self.kernel), "-initrd", str(self.initrd),
                         "-append", f"{APPEND} {self._append} {self.append}"]
         if self.state:
-            command += ["-incoming", f"exec:cat {self.state}"]
+            command += ["-incoming", f"exec:cat {self.state.path}"]
         if self.uefi:
             command += ["-bios", "/usr/share/ovmf/OVMF.fd"]
-        if any(disk.bus == "usb" for disk in self.disks):
-            command += ["-device", "qemu-xhci,id=usb"]
         for slot, disk in enumerate(self.disks):
             for node in disk.nodes():
                 command += ["-blockdev", json.dumps(node)]

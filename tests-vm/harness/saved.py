@@ -14,17 +14,18 @@ class SavedMachine:
 
     def __init__(self, new, wait):
         self._new, self._wait = new, wait
-        self._state = scratch() / f"{id(self)}.state"
+        self._path = scratch() / f"{id(self)}.state"
+        self._state = None
 
     def __enter__(self):
         with self._new() as vm:
             vm.start()
             self._wait(vm)
-            vm.save(self._state)
+            self._state = vm.save(self._path)
         return self
 
     def __exit__(self, *_):
-        self._state.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
     def again(self):
         return self._new(state=self._state)

@@ -367,7 +367,7 @@ def record(name, lane, random, folder, times=1, changes=()):
             lane = lane_with(changes, debian(), Path(sources))
     # the kernel tries a SCSI disk's flush again, and would not tell anybody that the first one has failed
     with Scene(lane, random, folder, workload.spares, bus="virtio" if workload.losses else "scsi") as scene:
-        workload.play(scene, workload.size * times)
+        workload.play(scene, int(workload.size * times))
         if scene.oracle and not scene.oracle.runs:
             scene.oracle.ended()
         assert not complaints(scene.vm)
