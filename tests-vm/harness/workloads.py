@@ -353,7 +353,7 @@ WORKLOADS = {
     "groups": Workload(groups, 4000),
     "overlaps": Workload(overlaps, 4000),
     "failed flushes": Workload(failed_flushes, 12000, alone=1, losses=True),
-    "repairs": Workload(repairs, 4, alone=0),
+    "repairs": Workload(repairs, 8, alone=0),
     "migration": Workload(migration, 0, spares=("4M", "8M")),
     "stops": Workload(stops, 10),
 }
