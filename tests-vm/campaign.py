@@ -36,7 +36,7 @@ from harness.workloads import WORKLOADS, record
 CORRUPTIONS = 50000  # of a run, besides all bits of two blocks
 STATES = 20  # after each operation; before and after each flush:
 FLUSH_STATES = 50
-TIMES = 3  # as long as in `make check`
+TIMES = 3  # as long as for `make mutants`, and six times as long as in `make check`
 BOOTS = 25  # of a life
 RESTARTS, RESTARTS_OF_A_KERNEL = 50, 500
 # Of a run: as many of each as take about as long
