@@ -13,6 +13,7 @@ from harness.complaints import complaints
 from harness.debian import debian
 from harness.debug_kernel import debug_tree
 from harness.disk import Disk
+from harness.hotplug import plug_in
 from harness.initramfs import fast_lane as build_fast_lane
 from harness.machine import Machine
 from harness.products import with_dm_remap
@@ -130,7 +131,7 @@ def fast_lane(tree, suite):
 
 @pytest.fixture(scope="session")
 def saved():
-    """saved(lane): such a machine, which was saved when it was up, to go on for one test after the other."""
+    """saved(lane): a machine of that lane which was saved when it was up; test after test goes on from there."""
     with ExitStack() as states:
         @cache
         def machine(lane):
@@ -153,8 +154,7 @@ def boot(fast_lane, saved):
             running.append(vm)
             vm.start()
             for disk in disks:
-                vm.plug(disk)
-                vm.wait_for(f"test -b {disk.dev} && echo there")
+                plug_in(vm, disk)
             return vm
         running = []
         yield machine
@@ -169,11 +169,10 @@ def root_tree(tree):
 
 
 @pytest.fixture
-def new_root(root_tree):
-    """new_root(spare="64M", bus="scsi"): a disk whose first partition is that system."""
-    with ExitStack() as disks:
-        yield lambda size="1G", spare=None, **options: disks.enter_context(
-            Disk.copy_of(root_image(root_tree, size, spare), **options))
+def root(root_tree):
+    """A disk whose first partition is that system."""
+    with Disk.copy_of(root_image(root_tree)) as disk:
+        yield disk
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ FSTAB = f"UUID={HOME} /home ext4 {OPTIONS} 0 2\n/dev/mapper/srv /srv ext4 {OPTIO
 
 
 @pytest.mark.parametrize("named", [pytest.param(True, marks=pytest.mark.thorough), False], ids=["named", "unnamed"])
-def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, new_root, new_disk, named):
+def test_file_systems_on_sets_are_mounted_and_these_stopped(root_tree, root, new_disk, named):
     """
     What the hardware vouches for udev activates, the rest waits for the boot service.
 
     Where nobody has named them nothing is checked or mounted before that: it could be a bare main.
     """
-    root = new_root()
     home = new_disk("64M", serial="MAIN"), new_disk("16M", serial="SPARE")
     srv = new_disk("64M", "virtio", serial="OTHER"), new_disk("16M")
     boot = boot_lane(root_tree, dracut(root_tree, systemd=False))

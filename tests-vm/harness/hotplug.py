@@ -25,7 +25,7 @@ def plug_in(vm, disk):
     asking for its size, and takes it to be empty.
     """
     vm.plug(disk)
-    vm.device_of(disk)
+    vm.wait_for(f"test -b {vm.device_of(disk)} && echo there")
 
 
 def plug(vm, *disks):

@@ -109,26 +109,24 @@ def _made_by(command, tree, files):
                   lambda path: path.write_bytes(tree.run("sh", "-ec", script)))
 
 
-def root_image(tree, size="1G", spare=None, boot_loader=False):
+def root_image(tree, size="1G", boot_loader=False):
     """
-    A disk's image with the tree as its first partition and, if asked for, a blank one, and two for a boot
-    loader: one in front for the BIOS, and a blank EFI system partition, which is the last.
+    A disk's image with the tree as its first partition and, if asked for, two for a boot loader: one in
+    front for the BIOS, and a blank EFI system partition, which is the last.
     """
-    key = digest(str(tree.path), size, spare, boot_loader)
-    return cached("roots", key, lambda path: _image(path, tree, size, spare, boot_loader))
+    key = digest(str(tree.path), size, boot_loader)
+    return cached("roots", key, lambda path: _image(path, tree, size, boot_loader))
 
 
-def _image(path, tree, size, spare, boot_loader):
+def _image(path, tree, size, boot_loader):
     root = size_in_bytes(size)
     parts = [f"start={ROOT_START // SECTOR}, size={root // SECTOR}, uuid={ROOT_PARTUUID}, "
              "name=root"]
-    if spare:
-        parts.append(f"size={size_in_bytes(spare) // SECTOR}, name=spare")
     if boot_loader:
         parts.append(f"start=64, size={ROOT_START // SECTOR - 64}, type={BIOS_BOOT}")
         parts.append(f"size={EFI_SYSTEM_SIZE // SECTOR}, type={EFI_SYSTEM}")
     with open(path, "wb") as image:
-        image.truncate(root + 2 * ROOT_START + size_in_bytes(spare or 0) + (EFI_SYSTEM_SIZE if boot_loader else 0))
+        image.truncate(root + 2 * ROOT_START + (EFI_SYSTEM_SIZE if boot_loader else 0))
     table = "\n".join(["label: gpt", "first-lba: 64", f"label-id: {DISK_UUID}", *parts])
     execute("sfdisk", "--quiet", path, input=table.encode())
     execute("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U", ROOT_UUID, "-L", ROOT_LABEL,
