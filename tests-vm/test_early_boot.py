@@ -14,7 +14,8 @@ import pytest
 
 from harness.adopted import CONFIG, Adopted
 from harness.assembler import dmremap, examine
-from harness.disk import Disk
+from harness.copies import BLOCK
+from harness.disk import SECTOR, Disk
 from harness.hotplug import active
 from harness.root import ROOT_LABEL, ROOT_PARTUUID, ROOT_UUID
 
@@ -126,6 +127,27 @@ def test_a_missing_spare_is_plugged_in(adopted):
         vm.console.send("exit")
         vm.guest.wait_up(240)
         assert_root_is_the_set(vm)
+
+
+def test_a_copy_that_cannot_be_mended_stops_no_boot(adopted):
+    """Though no time may be left when that is known: such a disk takes long."""
+    damaged = adopted.copies[1]
+    damaged.corrupt()
+    adopted.spare.bad_sectors(damaged.offset // SECTOR, BLOCK // SECTOR)
+    with adopted.machine("rd.dmremap.timeout=0", disks=[adopted.disk]) as vm:
+        vm.start()
+        assert_stopped(adopted, vm, "root: missing: its spare is not there")
+        # udev's own activation would come first
+        vm.console.send("sed -i '/dmremap incremental/d' /usr/lib/udev/rules.d/60-persistent-dm-remap.rules;"
+                        " udevadm control --reload; echo deaf-$((1 + 1))")
+        vm.console.expect("deaf-2")
+        vm.plug(adopted.spare)
+        vm.console.send("until [ -b /dev/sda ]; do sleep 1; done; udevadm settle; echo there-$((1 + 1))")
+        vm.console.expect("there-2", 120)
+        vm.console.send("exit")
+        vm.guest.wait_up(240)
+        assert_root_is_the_set(vm)
+        assert active(vm)["root"]["valid_copies"] == 4
 
 
 @pytest.mark.parametrize("late", [pytest.param("main", marks=pytest.mark.thorough), "spare", "both"])

@@ -52,6 +52,13 @@ def test_rd_retry_is_not_over_before_the_deadline(play):
     assert play("main_loop=200 answer=4 forbidden=no; loop; echo $main_loop")[-1] == "0"
 
 
+def test_a_set_that_is_active_with_damage_left_is_not_missing(play):
+    """Nor when there is no time left for another pass."""
+    assert play("""forbidden=no; answer=4
+        dmremap() { case $1 in config) echo 0 ;; assemble) answer=$((answer - 4)); return $((answer + 4)) ;; esac; }
+        loop""") == ["finished"]
+
+
 def test_the_gate_shuts_when_dmremap_cannot_be_run(play):
     assert play("answer=127 forbidden=no; loop")[-1] == "waiting"
 

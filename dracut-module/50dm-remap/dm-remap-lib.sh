@@ -151,17 +151,15 @@ _dmremap_look_at_clock() {
     _dmremap_now=${_dmremap_now%%.*}
 }
 
-# What is missing may still appear. When its time is up the boot stops here, be rd.retry shorter or, as a rule,
-# longer; the emergency hook says why.
-_dmremap_wait() {
-    rm -f "$_dmremap_run/done"
+# What is missing may still appear, and is waited for so long.
+_dmremap_time_is_up() {
     _dmremap_look_at_clock
     _dmremap_timeout=$(_dmremap_option timeout)
-    if [ $((_dmremap_now - _dmremap_since)) -lt "${_dmremap_timeout:-30}" ]; then
-        # shellcheck disable=SC2034 # as dracut's loop does when something has happened: rd.retry is not over yet
-        main_loop=0
-        return 0
-    fi
+    [ $((_dmremap_now - _dmremap_since)) -ge "${_dmremap_timeout:-30}" ]
+}
+
+# The boot stops here, be rd.retry shorter or, as a rule, longer; the emergency hook says why.
+_dmremap_give_up() {
     unset _dmremap_since _dmremap_said
     if [ "$(_dmremap_option allow_raw)" = 1 ]; then
         warn "dm-remap: rd.dmremap.allow_raw: going on without it, from the bare main"
@@ -182,10 +180,20 @@ _dmremap_settled() {
     _dmremap_look_at_clock
     : "${_dmremap_since:=$_dmremap_now}"
     _dmremap_assemble
+    if [ -z "$_dmremap_ready" ]; then
+        rm -f "$_dmremap_run/done"
+        if ! _dmremap_time_is_up; then
+            # shellcheck disable=SC2034 # as dracut's loop does when something has happened: rd.retry is not over yet
+            main_loop=0
+            return 0
+        fi
+        # a set with damage that could not be mended is active, which only the next look says
+        _dmremap_assemble
+    fi
     if [ -n "$_dmremap_ready" ]; then
         unset _dmremap_since
         _dmremap_is_done || _dmremap_finish
     else
-        _dmremap_wait
+        _dmremap_give_up
     fi
 }
