@@ -21,6 +21,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Callable, NamedTuple
 
 from harness import early, paths, results
 from harness.campaigns import PromiseBroken, campaign
@@ -127,19 +128,29 @@ def _soak_on(kernel, seed):
     return {"minutes": MINUTES, "what happened": happened}
 
 
-CAMPAIGNS = {"crash-states": (crash_states, list(WORKLOADS), "states"),
-             "corruptions": (corruptions, ["catalogue"], "corruptions"),
-             "torture": (torture, list(SYSTEMS), "boots"),
-             "restarts": (restarts, [name for system in early.SYSTEMS for name in (f"{system.suite} kernel", str(system))],
-                          "restarts"),
-             "fuzz": (fuzz, list(INPUTS), "inputs"),
-             "soak": (soak_on, ["stock", "debug"], "minutes")}
+class Campaign(NamedTuple):
+    run: Callable  # with a name and a seed; returns what was found
+    names: list
+    unit: str
+    tested: tuple  # the folders with what it can break
+
+
+PROGRAMS_ALONE = ("kernel", "assembler")
+WITH_HOOKS = (*PROGRAMS_ALONE, "dracut-module", "initramfs-tools-hook")
+CAMPAIGNS = {"crash-states": Campaign(crash_states, list(WORKLOADS), "states", PROGRAMS_ALONE),
+             "corruptions": Campaign(corruptions, ["catalogue"], "corruptions", PROGRAMS_ALONE),
+             "torture": Campaign(torture, list(SYSTEMS), "boots", WITH_HOOKS),
+             "restarts": Campaign(restarts, [name for system in early.SYSTEMS
+                                             for name in (f"{system.suite} kernel", str(system))],
+                                  "restarts", WITH_HOOKS),
+             "fuzz": Campaign(fuzz, list(INPUTS), "inputs", PROGRAMS_ALONE),
+             "soak": Campaign(soak_on, ["stock", "debug"], "minutes", PROGRAMS_ALONE)}
 
 
 def go_on(which, goal):
     """Runs of the code as it is count; what was done with earlier versions says nothing of this one."""
-    run, names, unit = CAMPAIGNS[which]
-    tested, number = results.revision(), len(results.runs(which))
+    run, names, unit, folders = CAMPAIGNS[which]
+    tested, number = results.revision(folders), len(results.runs(which))
     while (done := results.totals(results.runs(which, tested))[unit]) < goal:
         name, seed = names[number % len(names)], random.getrandbits(32)
         try:

@@ -11,12 +11,12 @@ plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dm-remap"})
 
 
 def total(which):
-    return results.totals(results.runs(which))[CAMPAIGNS[which][2]]
+    return results.totals(results.runs(which))[CAMPAIGNS[which].unit]
 
 
 def parts(which):
     """How much of each name; of what has one name alone, how much of each kind of thing that was done."""
-    _, names, unit = CAMPAIGNS[which]
+    names, unit = CAMPAIGNS[which].names, CAMPAIGNS[which].unit
     runs = results.runs(which)
     if len(names) > 1:
         return {name: results.totals(run for run in runs if run["name"] == name)[unit] for name in names}
@@ -25,8 +25,8 @@ def parts(which):
 
 
 def table():
-    for which, (_, _, unit) in CAMPAIGNS.items():
-        runs = results.runs(which)
+    for which, campaign in CAMPAIGNS.items():
+        unit, runs = campaign.unit, results.runs(which)
         revisions = sorted({run["revision"] for run in runs})
         yield f"{total(which):>13,} {unit} in {len(runs)} runs of {which}; versions: {' '.join(revisions) or 'none'}"
         for run in runs:
@@ -45,7 +45,7 @@ def plot():
     for axis, (which, counts) in zip(axes, drawn.items()):
         bars = axis.barh(list(counts), list(counts.values()), color="#4a7ebb")
         axis.bar_label(bars, [f"{count:,}" for count in counts.values()], padding=3)
-        axis.set_title(f"{which}: {total(which):,} {CAMPAIGNS[which][2]}", loc="left")
+        axis.set_title(f"{which}: {total(which):,} {CAMPAIGNS[which].unit}", loc="left")
         axis.margins(x=0.15)
         axis.invert_yaxis()
         axis.xaxis.set_visible(False)

@@ -13,13 +13,12 @@ from . import paths
 
 RESULTS = paths.BUILD / "campaigns/results.jsonl"
 EARLIER = paths.SOURCE / "docs/campaigns.jsonl"
-TESTED = ("kernel", "assembler", "dracut-module", "initramfs-tools-hook")
 
 
-def revision():
-    """The last commit of what is tested; with a + if it has been changed since."""
+def revision(folders):
+    """The last commit of what is tested, which is in these; with a + if it has been changed since."""
     def git(*argv):
-        return subprocess.run(["git", *argv, "--", *TESTED], cwd=paths.SOURCE, capture_output=True, text=True, check=False)
+        return subprocess.run(["git", *argv, "--", *folders], cwd=paths.SOURCE, capture_output=True, text=True, check=False)
     return git("log", "-1", "--format=%h").stdout.strip() + "+" * bool(git("diff", "--quiet", "HEAD").returncode)
 
 
