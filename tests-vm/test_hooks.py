@@ -54,8 +54,13 @@ def test_rd_retry_is_not_over_before_the_deadline(play):
 
 def test_a_set_that_is_active_with_damage_left_is_not_missing(play):
     """Nor when there is no time left for another pass."""
-    assert play("""forbidden=no; answer=4
-        dmremap() { case $1 in config) echo 0 ;; assemble) answer=$((answer - 4)); return $((answer + 4)) ;; esac; }
+    assert play("""forbidden=no
+        dmremap() {
+            case $1 in
+                config) echo 0 ;;
+                assemble) [ -e "$RUN/active" ] || { : > "$RUN/active"; return 4; } ;;
+            esac
+        }
         loop""") == ["finished"]
 
 
